@@ -1,0 +1,42 @@
+"""Structured logs: past-tense events with fields. Never message text, full phone numbers or secrets."""
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+from services.runtime.settings import Settings
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure(settings: Settings, room: str) -> None:
+    """Set up logging once, at the start of a process."""
+    level = _LEVELS[settings.log_level]
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    factory: Any = structlog.PrintLoggerFactory(sys.stderr)
+    if settings.log_format == "json":
+        renderer = structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value, default=str))
+        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=factory,
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(room=room)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
+    # aiokafka writes 40-60 lines a second while a broker is away; our own loop says it once
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def get_logger() -> Any:
+    return structlog.get_logger()

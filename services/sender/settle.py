@@ -1,0 +1,118 @@
+"""What the outcome of a call means for its message: pure decisions on a Workset. Not here: the call, SQL."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from services.domain.delivery import SAW, Happening, Status
+from services.domain.outcome import happen
+from services.domain.retry import RetryPolicy
+from services.domain.tenants import Account
+from services.domain.workset import Message, WamidKey, Workset
+from services.providers.contract import NotSent, Refused, SendOutcome, Sent, Unknown
+from services.sender.claim import Call, deferral
+from services.store.attempts import Outcome
+from services.store.deferred import queue_of
+from services.store.worksets import Keys
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """A call and what came of it; `at` is our clock at the answer."""
+
+    call: Call
+    outcome: SendOutcome
+    at: datetime
+
+
+def keys_of(answered: Answered, keys: Keys) -> None:
+    keys.messages.add(answered.call.ordered.command.message_id)
+    if isinstance(answered.outcome, Sent):
+        keys.outbound.add(WamidKey(answered.call.ordered.account.id, "out", answered.outcome.wamid))
+
+
+def settle(work: Workset, answered: Answered, policy: RetryPolicy) -> Outcome:
+    """Apply an outcome under the message's lock; if a status told it already, it only completes its attempt."""
+    call, outcome = answered.call, answered.outcome
+    message = work.messages[call.ordered.command.message_id]
+    if isinstance(outcome, Sent):
+        accept(work, answered, message, outcome)
+    elif message.attempt == call.attempt:
+        end(work, answered, message, policy)
+    return attempt_row(call, outcome)
+
+
+def accept(work: Workset, answered: Answered, message: Message, outcome: Sent) -> None:
+    """WhatsApp gave an id: link it, and apply the statuses that came before our own answer."""
+    account, base = answered.call.ordered.account, message.base
+    key = WamidKey(account.id, "out", outcome.wamid)
+    link = work.wamids[key]
+    if message.attempt == answered.call.attempt or message.wamid is None:
+        message.wamid = outcome.wamid
+        work.touch_message(message)
+    happen(work, account, message, Happening.ANSWERED, at=answered.at, base=base)
+    if link.message_id is not None:
+        return
+    link.message_id, link.attempt = message.id, answered.call.attempt
+    work.changed_wamids.add(key)
+    for row in work.waiting_statuses.get(key, ()):
+        if happening := SAW.get(row.key.status):
+            error = {"code": "whatsapp_rejected", "details": row.errors} if row.errors else None
+            happen(work, account, message, happening, at=row.key.at, base=base, error=error, pricing=row.pricing)
+
+
+def end(work: Workset, answered: Answered, message: Message, policy: RetryPolicy) -> None:
+    """Refused, known not sent, or unknown: each has its one consequence."""
+    account, outcome = answered.call.ordered.account, answered.outcome
+    if isinstance(outcome, Unknown):
+        happen(work, account, message, Happening.LOST, at=answered.at, base=message.base)
+    elif isinstance(outcome, Refused):
+        fail(work, account, message, answered.at, refusal(outcome))
+    elif isinstance(outcome, NotSent) and message.state == Status.SENDING:
+        wait_or_fail(work, answered, message, policy, outcome)
+
+
+def wait_or_fail(work: Workset, answered: Answered, message: Message, policy: RetryPolicy, outcome: NotSent) -> None:
+    """Known not sent: wait at the head of the conversation's queue, at most so often, then fail."""
+    wait = policy.wait(message.retries)
+    if wait is None:
+        fail(work, answered.call.ordered.account, message, answered.at, gave_up(outcome))
+        return
+    ordered = answered.call.ordered
+    happen(work, ordered.account, message, Happening.DEFERRED, at=answered.at, base=message.base)
+    message.retries += 1
+    message.wait_no += 1
+    seconds = max(wait.total_seconds(), outcome.retry_after_seconds or 0.0)
+    conversation = work.conversations[message.conversation_id or ""]
+    lane = ordered.command.lane
+    conversation.queues = conversation.queues | {lane: message.id}
+    work.touch_conversation(conversation)
+    row = deferral(ordered, message, "retry", seconds, queue_of(lane, conversation.id))
+    work.deferrals.append(row)
+
+
+def fail(work: Workset, account: Account, message: Message, at: datetime, error: dict[str, Any]) -> None:
+    happen(work, account, message, Happening.REFUSED, at=at, base=message.base, error=error)
+
+
+def refusal(outcome: Refused) -> dict[str, Any]:
+    return {"code": outcome.code, "title": outcome.title, "details": outcome.detail, "meta": dict(outcome.meta),
+            "meta_code": outcome.meta.get("code"), "retryable": outcome.retryable, "fault": outcome.fault}  # fmt: skip
+
+
+def gave_up(outcome: NotSent) -> dict[str, Any]:
+    return {"code": "whatsapp_unavailable", "title": "WhatsApp did not take the message",
+            "details": f"given up after the last wait: {outcome.reason}", "retryable": True,
+            "fault": "whatsapp"}  # fmt: skip
+
+
+def attempt_row(call: Call, outcome: SendOutcome) -> Outcome:
+    message_id, attempt = call.ordered.command.message_id, call.attempt
+    if isinstance(outcome, Sent):
+        return Outcome(message_id=message_id, attempt=attempt, outcome="sent", wamid=outcome.wamid)
+    if isinstance(outcome, Refused):
+        return Outcome(
+            message_id=message_id, attempt=attempt, outcome="refused", code=outcome.code, detail=outcome.meta
+        )
+    kind = "not_sent" if isinstance(outcome, NotSent) else "unknown"
+    return Outcome(message_id=message_id, attempt=attempt, outcome=kind, code=outcome.reason)
