@@ -11,7 +11,7 @@ SUFFIX_LENGTH: Final = 26  # 128 bits
 _VALUE_OF: Final = {letter: value for value, letter in enumerate(ALPHABET)}
 _MESSAGE_ID: Final = re.compile(rf"msg_[0-7][{ALPHABET}]{{25}}\Z")
 _TYPED_ID: Final = re.compile(rf"[a-z]{{3,4}}_[0-7][{ALPHABET}]{{25}}\Z")
-_E164: Final = re.compile(r"\+[1-9]\d{6,14}\Z")
+_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}\Z")  # \d would take the digits of other scripts
 _PHONE_DECORATION: Final = re.compile(r"[\s\-()]")
 
 RECADO_NAMESPACE: Final = uuid.UUID("0b6c8a52-7f0e-5c1e-9a35-3f6f2c5e7d11")

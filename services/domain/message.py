@@ -56,6 +56,12 @@ class SendCommand(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     message_class: str = "transactional"
 
 
+class _Addressed(msgspec.Struct):
+    account_id: str
+    to: Recipient
+
+
+_READ_ADDRESS: Final = msgspec.json.Decoder(_Addressed).decode
 _DECODER: Final = msgspec.json.Decoder(SendCommand)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -67,3 +73,12 @@ def encode_command(command: SendCommand) -> bytes:
 def decode_command(value: bytes) -> SendCommand:
     """Raises msgspec.DecodeError or ValidationError for what is no command."""
     return _DECODER.decode(value)
+
+
+def conversation_key(value: bytes) -> str | None:
+    """Return what keeps a command behind the others of its conversation; None for what is no command."""
+    try:
+        addressed = _READ_ADDRESS(value)
+    except msgspec.MsgspecError:
+        return None
+    return f"{addressed.account_id}|{addressed.to.key}"

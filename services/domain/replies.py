@@ -39,6 +39,6 @@ class ReplyTo(msgspec.Struct, frozen=True):
 def parse_reply_to(text: str) -> ReplyTo | None:
     """Read the header; None for what is none (the answer is then simply not given)."""
     parts = text.split("/")
-    if len(parts) != 3 or not parts[0].isdigit():  # noqa: PLR2004 - partition, copy, request
+    if len(parts) != 3 or not parts[0].isdecimal():  # noqa: PLR2004 - partition, copy, request
         return None
     return ReplyTo(int(parts[0]), parts[1], parts[2])

@@ -1,7 +1,6 @@
 """Carry raw updates into tenant schemas and say what happened: a record's whole way, top to bottom."""
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -12,15 +11,15 @@ from services.domain.tenants import Account, Phonebook, owners_of, quarantine
 from services.domain.workset import Deferral
 from services.normaliser.record import Told, keys_of, record
 from services.providers.cloud.webhook import RawItem, interpret, natural_key, read_record
-from services.providers.contract import AccountUpdate
+from services.providers.contract import AccountUpdate, Update
 from services.runtime import clock, metrics
 from services.store.deferred import UNAVAILABLE
 from services.store.pools import Connection, Pools
 from services.store.tenancy import GroupsDone, in_tenant_groups
 from services.store.unavailable import Unavailable
 from services.store.worksets import Keys, open_worksets, save
+from services.streams.batch import Batch, Dead, Handled
 from services.streams.codec import Outgoing, Record, event_outgoing
-from services.streams.consumer import Batch, Dead, Handled
 
 
 class Directory(Protocol):
@@ -76,19 +75,25 @@ async def route(raw: Record, deps: Deps) -> dict[int, Item]:
         raise RecordError("unreadable", "the signed body is no webhook")
     item = read_record(raw.value)
     update = interpret(item)
-    display = update.display_phone_number if isinstance(update, AccountUpdate) else None
-    owners = owners_of(deps.directory.book, item.number, item.entry_id, display)
+    owners = owners_of(deps.directory.book, item.number, *waba_of(item, update))
     if not owners:
         await deps.directory.refresh_if_older(1.0)  # PostgreSQL is read before a number is called unknown
-        owners = owners_of(deps.directory.book, item.number, item.entry_id, display)
+        owners = owners_of(deps.directory.book, item.number, *waba_of(item, update))
     if why := quarantine(owners, item.app, getattr(update, "timestamp", None)):
         raise RecordError(why, f"number {item.number or '-'} of WABA {item.entry_id}, app {item.app}")
-    key = natural_key(update, item)
+    key = natural_key(item)
     return by_tenant(raw, [tell(account, raw, item, update, key) for account in owners])
 
 
-def tell(account: Account, raw: Record, item: RawItem, update: Any, key: tuple[str, ...]) -> Told:
-    return Told(account=account, base=raw.name.base, update=update, received_at=datetime.fromisoformat(item.received_at),
+def waba_of(item: RawItem, update: Update) -> tuple[str, str | None]:
+    """The WABA of an update and the number that it names in words; management fields may carry another WABA inside."""
+    if isinstance(update, AccountUpdate):
+        return update.waba_id, update.display_phone_number
+    return item.entry_id, None
+
+
+def tell(account: Account, raw: Record, item: RawItem, update: Update, key: tuple[str, ...]) -> Told:
+    return Told(account=account, base=raw.name.base, update=update, received_at=item.received_at,
                 partition=raw.partition, offset=raw.offset, natural_key=key)  # fmt: skip
 
 

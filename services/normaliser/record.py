@@ -107,7 +107,8 @@ def record_message(work: Workset, told: Told, update: InboundMessage) -> None:
     )  # fmt: skip
     work.messages[message.id] = message
     work.new_messages.add(message.id)
-    work.announce(told.base, inbound_event(update.event_type, account, message, conversation, _shown(contact, update)))
+    shown = _shown(contact, update)
+    work.announce(told.base, inbound_event(update.event_type, account, message, conversation, shown))
 
 
 def _receive(conversation: Conversation, contact: Contact, phone: str | None, at: datetime, *, counts: bool) -> None:
@@ -179,8 +180,10 @@ def first_error(errors: list[dict[str, Any]] | None) -> dict[str, Any] | None:
         return None
     error = errors[0]
     details = error.get("error_data", {}).get("details") if isinstance(error.get("error_data"), dict) else None
-    return {"code": "whatsapp_rejected", "title": error.get("title"), "meta_code": error.get("code"), "details": details,
-            "retryable": False, "fault": "whatsapp"}  # fmt: skip
+    return {
+        "code": "whatsapp_rejected", "title": error.get("title"), "meta_code": error.get("code"),
+        "details": details, "retryable": False, "fault": "whatsapp",
+    }  # fmt: skip
 
 
 def record_account_update(work: Workset, told: Told, update: AccountUpdate) -> None:

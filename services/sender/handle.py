@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -27,9 +28,8 @@ from services.store.pools import Connection, Pools
 from services.store.tenancy import GroupsDone, in_tenant_groups
 from services.store.unavailable import Unavailable
 from services.store.worksets import Keys, open_worksets, save
+from services.streams.batch import Batch, Dead, Handled
 from services.streams.codec import Outgoing, Record, event_outgoing
-from services.streams.consumer import Batch, Dead, Handled
-from services.streams.flow import Slots
 from services.streams.topics import TopicName
 
 _GATHER_SECONDS = 0.003  # answers that come this close together share a transaction
@@ -50,7 +50,6 @@ class Deps(msgspec.Struct, frozen=True):
     directory: Directory
     unavailable: Unavailable
     provider: Provider
-    slots: Slots
     crash: CrashPoints
     retry: RetryPolicy
     lease_seconds: float
@@ -66,15 +65,11 @@ async def handle(batch: Batch, deps: Deps) -> AsyncIterator[Handled]:
 
     The loop took a connection slot for every record before it called us: a claim covers only what goes on the wire now.
     """
-    claims_end = clock.monotonic() + deps.lease_seconds
-    try:
-        claims = await claim_chunk(batch, deps)
-    except BaseException:
-        deps.slots.release(len(batch.records))
-        raise
+    lease_ends = clock.monotonic() + deps.lease_seconds
+    claims = await claim_chunk(batch, deps)
     deps.crash.reach("after_claim")
-    deps.slots.release(len(batch.records) - len(claims.calls))
-    answers = call_all(claims.calls, deps, claims_end)
+    batch.release(len(batch.records) - len(claims.calls))
+    answers = call_all(claims.calls, batch, deps, lease_ends)
     yield claims.handled
     async for answered in answers:
         yield await settle_answers(answered, deps)
@@ -88,7 +83,7 @@ class Claims(NamedTuple):
 async def claim_chunk(batch: Batch, deps: Deps) -> Claims:
     items, dead = await read(batch, deps)
     tried, appended = await deps.unavailable.part(items)
-    done = await in_tenant_groups(deps.pools, deps.directory.cell_of, tried, claimer(deps))
+    done = await in_tenant_groups(deps.pools, deps.directory.cell_of, tried, partial(claim_group, deps))
     await deps.unavailable.put_away(merged(appended, done.unavailable), put_back)
     dead += [Dead(fail.item.record, *reason(fail.error), tenant=fail.tenant) for fail in done.failed]
     pairs = [pair for verdicts, _ in done.results for pair in verdicts]
@@ -138,26 +133,21 @@ SettleDone = GroupsDone[tuple[Record, Answered], SettleResult]
 ClaimResult = tuple[list[tuple[Item, Verdict]], list[tuple[int, Event]]]
 
 
-def claimer(deps: Deps):  # type: ignore[no-untyped-def]  # the coroutine below is typed
-    async def claim_group(connection: Connection, group: Mapping[int, list[Item]]) -> ClaimResult:
-        """One transaction: messages and conversations in and locked, the decision, claims and events written."""
-        keys = {tenant: Keys() for tenant in group}
-        for tenant, items in group.items():
-            for item in items:
-                claim.keys_of(item.ordered, keys[tenant])
-        works = await open_worksets(connection, keys)
-        verdicts = {
-            tenant: [(item, claim.decide(works[tenant], item.ordered, deps.lease_seconds)) for item in items]
-            for tenant, items in group.items()
-        }
-        extra = {
-            tenant: attempts.claim(tenant, called(pairs), deps.lease_seconds) for tenant, pairs in verdicts.items()
-        }
-        bases = {tenant: [item.record.name.base for item in items] for tenant, items in group.items()}
-        events = await save(connection, works, bases, extra)
-        return [pair for pairs in verdicts.values() for pair in pairs], events
-
-    return claim_group
+async def claim_group(deps: Deps, connection: Connection, group: Mapping[int, list[Item]]) -> ClaimResult:
+    """One transaction: messages and conversations in and locked, the decision, claims and events written."""
+    keys = {tenant: Keys() for tenant in group}
+    for tenant, items in group.items():
+        for item in items:
+            claim.keys_of(item.ordered, keys[tenant])
+    works = await open_worksets(connection, keys)
+    verdicts = {
+        tenant: [(item, claim.decide(works[tenant], item.ordered, deps.lease_seconds)) for item in items]
+        for tenant, items in group.items()
+    }
+    extra = {tenant: attempts.claim(tenant, called(pairs), deps.lease_seconds) for tenant, pairs in verdicts.items()}
+    bases = {tenant: [item.record.name.base for item in items] for tenant, items in group.items()}
+    events = await save(connection, works, bases, extra)
+    return [pair for pairs in verdicts.values() for pair in pairs], events
 
 
 def called(pairs: Sequence[tuple[Item, Verdict]]) -> list[tuple[str, int]]:
@@ -165,13 +155,13 @@ def called(pairs: Sequence[tuple[Item, Verdict]]) -> list[tuple[str, int]]:
 
 
 def call_all(
-    calls: Sequence[tuple[Record, Call]], deps: Deps, lease_ends: float
+    calls: Sequence[tuple[Record, Call]], batch: Batch, deps: Deps, lease_ends: float
 ) -> AsyncIterator[list[tuple[Record, Answered]]]:
     """Begin every call at once; each gives its slot back when it ends, however it ends."""
     pending = set()
     for record, call in calls:
-        task = asyncio.create_task(call_one(record, call, deps, lease_ends))
-        task.add_done_callback(lambda _: deps.slots.release(1))
+        task = asyncio.create_task(call_one(record, call, batch, deps, lease_ends))
+        task.add_done_callback(lambda _: batch.release())
         pending.add(task)
     return answers_of(pending, deps)
 
@@ -193,7 +183,7 @@ async def answers_of(
             task.cancel()
 
 
-async def call_one(record: Record, call: Call, deps: Deps, lease_ends: float) -> tuple[Record, Answered]:
+async def call_one(record: Record, call: Call, batch: Batch, deps: Deps, lease_ends: float) -> tuple[Record, Answered]:
     started = clock.monotonic()
     outcome: SendOutcome
     account = call.ordered.account
@@ -205,7 +195,9 @@ async def call_one(record: Record, call: Call, deps: Deps, lease_ends: float) ->
     except RecordError as error:
         outcome = Refused(code=error.reason, title="The message cannot be sent", detail=str(error), fault="caller")
     metrics.WHATSAPP_API.labels("cloud", "send").observe(clock.monotonic() - started)
-    return record, Answered(call=call, outcome=outcome, at=clock.now())
+    return record, Answered(
+        call=call, outcome=outcome, at=clock.now(), lease_ends=lease_ends, ending=batch.ending.is_set()
+    )
 
 
 async def settle_answers(answers: list[tuple[Record, Answered]], deps: Deps) -> Handled:
@@ -224,7 +216,7 @@ async def settle_for_certain(by_tenant: dict[int, list[tuple[Record, Answered]]]
     backoff = 0.1
     while True:
         try:
-            done = await in_tenant_groups(deps.pools, deps.directory.cell_of, by_tenant, settler(deps))
+            done = await in_tenant_groups(deps.pools, deps.directory.cell_of, by_tenant, partial(settle_group, deps))
         except DependencyAwayError:
             await asyncio.sleep(backoff * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             backoff = min(backoff * 2, 5.0)
@@ -236,29 +228,32 @@ async def settle_for_certain(by_tenant: dict[int, list[tuple[Record, Answered]]]
         return done
 
 
-def settler(deps: Deps):  # type: ignore[no-untyped-def]  # the coroutine below is typed
-    async def settle_group(connection: Connection, group: Mapping[int, list[tuple[Record, Answered]]]) -> SettleResult:
-        keys = {tenant: Keys() for tenant in group}
-        for tenant, pairs in group.items():
-            for _, answered in pairs:
-                settle.keys_of(answered, keys[tenant])
-        works = await open_worksets(connection, keys)
-        extra = {
-            tenant: attempts.settle(
-                tenant, [settle.settle(works[tenant], answered, deps.retry) for _, answered in pairs]
-            )
-            for tenant, pairs in group.items()
-        }
-        bases = {tenant: [record.name.base for record, _ in pairs] for tenant, pairs in group.items()}
-        events = await save(connection, works, bases, extra)
-        replies = [
-            (record, present_state(works[tenant].messages[answered.call.ordered.command.message_id]))
-            for tenant, pairs in group.items()
-            for record, answered in pairs
-        ]
-        return replies, events
+async def settle_group(
+    deps: Deps, connection: Connection, group: Mapping[int, list[tuple[Record, Answered]]]
+) -> SettleResult:
+    keys = {tenant: Keys() for tenant in group}
+    for tenant, pairs in group.items():
+        for _, answered in pairs:
+            settle.keys_of(answered, keys[tenant])
+    works = await open_worksets(connection, keys)
+    rows = {
+        tenant: [settle.settle(works[tenant], one, deps.retry, late=too_late(one)) for _, one in pairs]
+        for tenant, pairs in group.items()
+    }
+    extra = {tenant: attempts.settle(tenant, own) for tenant, own in rows.items()}
+    bases = {tenant: [record.name.base for record, _ in pairs] for tenant, pairs in group.items()}
+    events = await save(connection, works, bases, extra)
+    replies = [
+        (record, present_state(works[tenant].messages[answered.call.ordered.command.message_id]))
+        for tenant, pairs in group.items()
+        for record, answered in pairs
+    ]
+    return replies, events
 
-    return settle_group
+
+def too_late(answered: Answered) -> bool:
+    """Whether another owner may have met this claim's record already, and left it to a wait."""
+    return answered.ending or clock.monotonic() > answered.lease_ends
 
 
 def answer(record: Record, reply: Reply) -> list[Outgoing]:

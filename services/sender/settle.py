@@ -18,11 +18,14 @@ from services.store.worksets import Keys
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """A call and what came of it; `at` is our clock at the answer."""
+    """A call and what came of it; `at` is our clock at the answer, `lease_ends` a monotonic reading, `ending` whether
+    the partition was being taken away."""
 
     call: Call
     outcome: SendOutcome
     at: datetime
+    lease_ends: float
+    ending: bool = False
 
 
 def keys_of(answered: Answered, keys: Keys) -> None:
@@ -31,14 +34,18 @@ def keys_of(answered: Answered, keys: Keys) -> None:
         keys.outbound.add(WamidKey(answered.call.ordered.account.id, "out", answered.outcome.wamid))
 
 
-def settle(work: Workset, answered: Answered, policy: RetryPolicy) -> Outcome:
+def settle(work: Workset, answered: Answered, policy: RetryPolicy, *, late: bool) -> Outcome:
     """Apply an outcome under the message's lock; if a status told it already, it only completes its attempt."""
     call, outcome = answered.call, answered.outcome
     message = work.messages[call.ordered.command.message_id]
+    announced = len(work.events)
     if isinstance(outcome, Sent):
         accept(work, answered, message, outcome)
     elif message.attempt == call.attempt:
         end(work, answered, message, policy)
+    if late and len(work.events) > announced:
+        # nobody may be left who publishes what is stored here: the record comes back at once and does (§2.1)
+        work.deferrals.append(deferral(call.ordered, message, "republish", 0.0, queue=None))
     return attempt_row(call, outcome)
 
 

@@ -16,6 +16,7 @@ from services.runtime import clock, crypto, logs
 from services.store.pools import Connection, Pools, transaction
 
 _EVERY_SECONDS: Final = 1.0
+_STALE_SECONDS: Final = 5.0
 ROLE: Final = "recado_directory"
 
 _TENANTS: Final = """
@@ -94,6 +95,10 @@ class Directory:
         """Read again unless that was done just now: unknown numbers must not become a query each."""
         if clock.monotonic() - self._refreshed_at > seconds:
             await self.refresh()
+
+    def is_stale(self) -> bool:
+        """Whether several refreshes in a row have failed."""
+        return clock.monotonic() - self._refreshed_at > _STALE_SECONDS
 
     def cell_of(self, tenant: int) -> str:
         return self.book.tenants[tenant].cell

@@ -10,6 +10,7 @@ _CONFLICT: Final = frozenset({
     "40001",  # serialisation failure
     "40P01",  # deadlock
     "55P03",  # lock timeout
+    "23505",  # two batches made the same row, each before it could see the other's: the second look finds it
 })  # fmt: skip
 _TENANT: Final = frozenset({
     "22023",  # set_config('role'): no such role
