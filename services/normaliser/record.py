@@ -25,6 +25,7 @@ from services.domain.workset import (
     WebhookEventRow,
     Workset,
 )
+from services.providers.cloud.errors import first_error
 from services.providers.cloud.payloads import parse_callback
 from services.providers.contract import AccountUpdate, Identity, InboundMessage, StatusUpdate, UnknownUpdate, Update
 from services.store.worksets import Keys
@@ -95,7 +96,8 @@ def record_message(work: Workset, told: Told, update: InboundMessage) -> None:
     if presented:
         contact = work.contact_for(presented, update.sender.name, update.sender.username)
         conversation = work.open_conversation(account.id, contact, phone)
-        _receive(conversation, contact, phone, at, counts=update.event_type == "message_received")
+        _receive(conversation, contact, phone, at, by_user=update.type != "system",
+                 counts=update.event_type == "message_received")  # fmt: skip
         work.touch_conversation(conversation)
     message = Message(
         id=inbound_message_id(account.id, update.wamid), conversation_id=conversation.id if conversation else None,
@@ -111,13 +113,17 @@ def record_message(work: Workset, told: Told, update: InboundMessage) -> None:
     work.announce(told.base, inbound_event(update.event_type, account, message, conversation, shown))
 
 
-def _receive(conversation: Conversation, contact: Contact, phone: str | None, at: datetime, *, counts: bool) -> None:
-    """What an inbound message does to its conversation; inbound reopens."""
+def _receive(
+    conversation: Conversation, contact: Contact, phone: str | None, at: datetime, *, by_user: bool, counts: bool
+) -> None:
+    """What an inbound message does to its conversation: it reopens and opens the window, unless WhatsApp wrote it."""
+    conversation.contact_name = contact.name or conversation.contact_name
+    conversation.contact_phone = phone or conversation.contact_phone
+    if not by_user:
+        return
     conversation.last_message_at = max(conversation.last_message_at or at, at)
     conversation.window_expires_at = max(conversation.window_expires_at or at, at + SERVICE_WINDOW)
     conversation.unread_count += counts
-    conversation.contact_name = contact.name or conversation.contact_name
-    conversation.contact_phone = phone or conversation.contact_phone
     conversation.status = "open"
 
 
@@ -172,18 +178,6 @@ def _apply(
         work, account, message, happening, at=update.timestamp or received_at, base=base,
         error=first_error(update.errors), pricing=update.pricing,
     )  # fmt: skip
-
-
-def first_error(errors: list[dict[str, Any]] | None) -> dict[str, Any] | None:
-    """Meta's first error in the words of our API."""
-    if not errors:
-        return None
-    error = errors[0]
-    details = error.get("error_data", {}).get("details") if isinstance(error.get("error_data"), dict) else None
-    return {
-        "code": "whatsapp_rejected", "title": error.get("title"), "meta_code": error.get("code"),
-        "details": details, "retryable": False, "fault": "whatsapp",
-    }  # fmt: skip
 
 
 def record_account_update(work: Workset, told: Told, update: AccountUpdate) -> None:

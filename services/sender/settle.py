@@ -10,6 +10,7 @@ from services.domain.outcome import happen
 from services.domain.retry import RetryPolicy
 from services.domain.tenants import Account
 from services.domain.workset import Message, WamidKey, Workset
+from services.providers.cloud.errors import first_error
 from services.providers.contract import NotSent, Refused, SendOutcome, Sent, Unknown
 from services.sender.claim import Call, deferral
 from services.store.attempts import Outcome
@@ -64,7 +65,7 @@ def accept(work: Workset, answered: Answered, message: Message, outcome: Sent) -
     work.changed_wamids.add(key)
     for row in work.waiting_statuses.get(key, ()):
         if happening := SAW.get(row.key.status):
-            error = {"code": "whatsapp_rejected", "details": row.errors} if row.errors else None
+            error = first_error(row.errors)
             happen(work, account, message, happening, at=row.key.at, base=base, error=error, pricing=row.pricing)
 
 
@@ -74,7 +75,7 @@ def end(work: Workset, answered: Answered, message: Message, policy: RetryPolicy
     if isinstance(outcome, Unknown):
         happen(work, account, message, Happening.LOST, at=answered.at, base=message.base)
     elif isinstance(outcome, Refused):
-        fail(work, account, message, answered.at, refusal(outcome))
+        fail(work, account, message, answered.at, outcome.as_error())
     elif isinstance(outcome, NotSent) and message.state == Status.SENDING:
         wait_or_fail(work, answered, message, policy, outcome)
 
@@ -100,11 +101,6 @@ def wait_or_fail(work: Workset, answered: Answered, message: Message, policy: Re
 
 def fail(work: Workset, account: Account, message: Message, at: datetime, error: dict[str, Any]) -> None:
     happen(work, account, message, Happening.REFUSED, at=at, base=message.base, error=error)
-
-
-def refusal(outcome: Refused) -> dict[str, Any]:
-    return {"code": outcome.code, "title": outcome.title, "details": outcome.detail, "meta": dict(outcome.meta),
-            "meta_code": outcome.meta.get("code"), "retryable": outcome.retryable, "fault": outcome.fault}  # fmt: skip
 
 
 def gave_up(outcome: NotSent) -> dict[str, Any]:
