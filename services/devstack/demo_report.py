@@ -48,6 +48,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     provocations: list[Verdict]
     books: list[Book]
     curls: list[str]
+    places: list[str]
     evidence: Evidence
 
     @property
@@ -86,6 +87,8 @@ def text(report: Report) -> str:
         *lines(report.books),
         _title("try it yourself"),
         *report.curls,
+        _title("where everything is"),
+        *report.places,
         "",
         "BALANCED" if report.good else "NOT BALANCED: see ✗ above",
     ]
@@ -101,8 +104,8 @@ def _webhooks(posted: Sequence[Posted]) -> list[str]:
     for each in posted:
         kinds.setdefault(each.kind, []).append(each)
     rows = [f"  {'webhooks':{_KIND_WIDTH}}{'posted':>8}{'repeated':>10}  answers"]
-    for kind, each in sorted(kinds.items(), key=lambda item: -len(item[1])):
-        rows.append(_row(kind, [one.status for one in each], sum(one.tries for one in each)))
+    for kind, of_kind in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        rows.append(_row(kind, [one.status for one in of_kind], sum(one.tries for one in of_kind)))
     return [*rows, _row("all", [one.status for one in posted], sum(one.tries for one in posted))]
 
 
@@ -155,3 +158,16 @@ def curls(demo: Json, message_id: str, recipient: str) -> list[str]:
         f"curl -sS {content_type} -d '{written}' {demo['graph']}/control/inbound",
         f"curl -sS '{api}/webhook?{verify}'",
     ]
+
+
+def places(demo: Json) -> list[str]:
+    """Where to look, and with what."""
+    rows = (
+        ("API, its documentation", f"{demo['ingress']}/docs"),
+        ("what WhatsApp received", f"{demo['graph']}/control/received"),
+        ("what the company received", f"{demo['orchestrator']}/control/received"),
+        ("rooms", "  ".join(f"{room} {copy.get('metrics', '-')}" for room, copy in demo["rooms"].items())),
+        ("Kafka, Memcached", f"{demo['kafka']}  {demo['memcached'] or 'none'}"),
+        ("PostgreSQL, read only", "psql with `database` of demo.json"),
+    )
+    return [f"  {name:28}{place}" for name, place in rows]

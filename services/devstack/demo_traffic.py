@@ -39,11 +39,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """`posts` in a shuffled order; `again` are posted a second time, after a restart of the normaliser."""
+    """`posts` in a shuffled order, foreign ones among them; `again` are posted once more, after a restart."""
 
     posts: list[Post]
     again: list[Post]
-    foreign: list[Post]
     commands: list[Command]
 
 
@@ -65,9 +64,9 @@ def traffic(demo: Json, *, seed: int, messages: int, run: str, now: int) -> Traf
     dice.shuffle(posts)
     again = [post for post in posts if post.kind in {"one message", "twice in one POST"}][: _scaled(_AGAIN, messages)]
     rest = [post for post in posts if post not in again][: messages - 2 * len(again)]
-    posts = again + rest
+    posts = again + rest + makers.foreign()
     dice.shuffle(posts)
-    return Traffic(posts, again, makers.foreign(), _commands(dice, lines, messages, run))
+    return Traffic(posts, again, _commands(dice, lines, messages, run))
 
 
 def _numbers(messages: int) -> dict[str, int]:

@@ -4,10 +4,13 @@ import logging
 import sys
 from typing import Any
 
-import orjson
-import structlog
-
 from services.runtime.settings import Settings
+
+# structlog.dev loads rich when some development tool brought it along: 5 MiB in every process, for colours
+sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # None is how an import is refused
+
+import orjson  # noqa: E402 - after the line above
+import structlog  # noqa: E402
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 

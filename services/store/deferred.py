@@ -45,11 +45,15 @@ WITH x AS MATERIALIZED (
 DELETE FROM recado.deferred d WHERE d.ctid = ANY(ARRAY(SELECT ctid FROM x))
 RETURNING d.id, d.due_at, d.tenant_id, d.reason, d.topic, d.key, d.base, d.n, d.payload, d.headers"""
 # a tenant's waiting records come back in id order, a lot at a time: the next lot when the former is gone
-_CLAIM_LOT: Final = b"""
+_CLAIM_LOT: Final = """
 DELETE FROM recado.deferred d WHERE d.id IN (
-    SELECT id FROM recado.deferred WHERE tenant_id = %s AND reason = 'tenant_unavailable' ORDER BY id LIMIT %s
+    SELECT id FROM recado.deferred WHERE tenant_id = %s AND reason = 'tenant_unavailable' ORDER BY {order} LIMIT %s
     FOR UPDATE SKIP LOCKED)
 RETURNING d.id, d.due_at, d.tenant_id, d.reason, d.topic, d.key, d.base, d.n, d.payload, d.headers"""
+_CLAIM_NEXT_LOT: Final = _CLAIM_LOT.format(order="id").encode()
+# what was given back and came again got a higher id than what waited behind it
+_CLAIM_LOT_AGAIN: Final = _CLAIM_LOT.format(order="base = ANY(%b::uuid[]) DESC, id").encode()
+_TURN: Final = b"SELECT pg_try_advisory_xact_lock(hashtext('recado.tenant_unavailable'), %s)"
 _UNAVAILABLE_TENANTS: Final = b"SELECT DISTINCT tenant_id FROM recado.deferred WHERE reason = 'tenant_unavailable'"
 _WAITING: Final = b"SELECT reason, count(*), max(now() - due_at) FROM recado.deferred GROUP BY reason"
 
@@ -113,9 +117,20 @@ async def claim_due(connection: Connection, limit: int, watermark: datetime | No
     return sorted((Waiting(*row) for row in await cursor.fetchall()), key=lambda row: row.id)
 
 
-async def claim_lot(connection: Connection, tenant: int, limit: int) -> list[Waiting]:
-    cursor = await connection.execute(_CLAIM_LOT, (tenant, limit), binary=True)
-    return sorted((Waiting(*row) for row in await cursor.fetchall()), key=lambda row: row.id)
+async def take_turn(connection: Connection, tenant: int) -> bool:
+    """Make this transaction the only one that gives back this tenant's lots; False when another one does."""
+    cursor = await connection.execute(_TURN, (tenant,))
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+async def claim_lot(connection: Connection, tenant: int, limit: int, first: Collection[UUID] = ()) -> list[Waiting]:
+    """Take a lot of a tenant's waiting records, in order. `first`: bases given back before, should they wait again."""
+    query = _CLAIM_LOT_AGAIN if first else _CLAIM_NEXT_LOT
+    params = (tenant, list(first), limit) if first else (tenant, limit)
+    cursor = await connection.execute(query, params, binary=True)
+    rows = [Waiting(*row) for row in await cursor.fetchall()]
+    return sorted(rows, key=lambda row: (row.base not in first, row.id))
 
 
 async def unavailable_tenants(connection: Connection) -> set[int]:

@@ -72,9 +72,7 @@ _KEYS: Final = Table(
     "recado.delivery_queues",
     (*of("integer", "tenant_id"), *text("endpoint_id", "conversation"), *of("uuid", "head_event_id")),
 )
-_SAME_QUEUE: Final = (
-    "q.tenant_id = x.tenant_id AND q.endpoint_id = x.endpoint_id AND q.conversation = x.conversation"
-)
+_SAME_QUEUE: Final = "q.tenant_id = x.tenant_id AND q.endpoint_id = x.endpoint_id AND q.conversation = x.conversation"
 _QUEUE_ORDER: Final = "x.tenant_id, x.endpoint_id, x.conversation"
 # the update changes nothing: it locks the row that is there
 _OPEN: Final = _KEYS.insert(
