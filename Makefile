@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run up down status logs demo test check lint unit bench faults clean
+.PHONY: help run up down status logs demo test check lint unit bench faults openapi clean
 
 UV_VERSION := 0.13.9
 BOOTSTRAP := .local/bootstrap
@@ -64,6 +64,9 @@ faults: $(READY) ## The fault bench [ONLY=F1] [SEED=n] [SCALE=1.0]
 	@$(PYTHON) -m tests.faults $(call flag,ONLY,only) $(call flag,SEED,seed) $(call flag,SCALE,scale)
 
 ##@ Housekeeping
+
+openapi: $(READY) ## Write schemas/openapi.json anew from the code
+	@$(PYTHON) -m services.ingress.openapi > schemas/openapi.json
 
 clean: ## Stop everything, remove .local/ and build outputs (.venv stays)
 	@if [ -e $(READY) ]; then $(DEVSTACK) clean; fi

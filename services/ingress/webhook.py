@@ -24,7 +24,7 @@ from services.ingress.problems import MEDIA_TYPE, problem_bytes, trace_id
 from services.ingress.signatures import Signatures, presented
 from services.providers.cloud.webhook import UnreadableBodyError, raw_record, split
 from services.runtime import clock, metrics
-from services.streams.codec import Outgoing, headers
+from services.streams.codec import CE_ID, Header, Outgoing, headers
 from services.streams.producer import Outcome
 from services.streams.topics import TopicName
 
@@ -165,22 +165,30 @@ def records(body: bytes, app: str) -> list[Outgoing]:
     try:
         return _item_records(body, app, receipt, now)
     except UnreadableBodyError:
-        name = RecordName(item_base(receipt, ""), 0)
-        marked = (*headers(name, "webhook_unreadable", now, app=app), ("kind", b"unreadable"))
+        marked = (*headers(_name(receipt, ""), "webhook_unreadable", now, app=app), ("kind", b"unreadable"))
         return [Outgoing(TopicName.RAW, app, body, marked)]
 
 
 def _item_records(body: bytes, app: str, receipt: str, now: datetime) -> list[Outgoing]:
+    """The loop runs per item of Meta's whole traffic: what the items share is made once."""
+    items = split(body)
     sha256, received_at = hashlib.sha256(body).hexdigest(), rfc3339(now)
-    outgoing, size = [], 0
-    for item in split(body):
+    outgoing: list[Outgoing] = []
+    size = 0
+    shared: tuple[Header, ...] = ()
+    for item in items:
         value = raw_record(item, app=app, body_sha256=sha256, received_at=received_at)
         size += len(value)
         if size > _RECORDS_BYTES or len(item.key) > _KEY_CHARS:
             raise UnreadableBodyError("its items or their keys are too large")
-        name = RecordName(item_base(receipt, item.path), 0)
-        outgoing.append(Outgoing(TopicName.RAW, item.key, value, headers(name, "webhook_item", now)))
+        name = _name(receipt, item.path)
+        shared = shared or headers(name, "webhook_item", now)[1:]
+        outgoing.append(Outgoing(TopicName.RAW, item.key, value, ((CE_ID, str(name).encode()), *shared)))
     return outgoing
+
+
+def _name(receipt: str, path: str) -> RecordName:
+    return RecordName(item_base(receipt, path), 0)
 
 
 async def _not_durable(scope: Scope, send: Send, detail: str) -> None:

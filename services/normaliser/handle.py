@@ -53,7 +53,7 @@ async def handle(batch: Batch, deps: Deps) -> AsyncIterator[Handled]:
     await deps.unavailable.put_away(merged(appended, done.unavailable), deferral)
     dead += [Dead(fail.item.record, *reason(fail.error), tenant=fail.tenant) for fail in done.failed]
     observe(items, done)
-    yield Handled(records=batch.records, events=outgoing(done), replies=(), dead=dead)
+    yield Handled(records=batch.records, events=outgoing(done, deps), replies=(), dead=dead)
 
 
 async def read(batch: Batch, deps: Deps) -> tuple[dict[int, list[Item]], list[Dead]]:
@@ -117,8 +117,11 @@ async def record_updates(connection: Connection, group: Mapping[int, list[Item]]
     return await save(connection, works, {tenant: [i.record.name.base for i in own] for tenant, own in group.items()})
 
 
-def outgoing(done: GroupsDone[Item, list[tuple[int, Event]]]) -> list[Outgoing]:
-    return [event_outgoing(event, tenant) for result in done.results for tenant, event in result]
+def outgoing(done: GroupsDone[Item, list[tuple[int, Event]]], deps: Deps) -> list[Outgoing]:
+    events = [pair for result in done.results for pair in result]
+    for tenant, event in events:
+        metrics.count_message("inbound", event.event_type, deps.directory.book.tenants[tenant].company_id)
+    return [event_outgoing(event, tenant) for tenant, event in events]
 
 
 def deferral(item: Item) -> Deferral:

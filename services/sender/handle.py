@@ -14,8 +14,8 @@ from services.domain.message import decode_command
 from services.domain.replies import Reply, parse_reply_to
 from services.domain.retry import RetryPolicy
 from services.domain.tenants import Phonebook
-from services.domain.workset import Deferral
-from services.providers.contract import Provider, Refused, SendingNumber, SendOutcome
+from services.domain.workset import Deferral, Workset
+from services.providers.contract import Provider, Refused, SendingNumber, SendOutcome, Sent
 from services.runtime import clock, metrics
 from services.runtime.crash import CrashPoints
 from services.sender import claim, settle
@@ -91,7 +91,7 @@ async def claim_chunk(batch: Batch, deps: Deps) -> Claims:
     on_the_wire = {id(record) for record, _ in calls}
     handled = Handled(
         records=tuple(record for record in batch.records if id(record) not in on_the_wire),
-        events=outgoing([event for _, events in done.results for event in events]),
+        events=outgoing([event for _, events in done.results for event in events], deps),
         replies=[reply for item, verdict in pairs if verdict.reply for reply in answer(item.record, verdict.reply)],
         dead=dead,
     )
@@ -206,9 +206,11 @@ async def settle_answers(answers: list[tuple[Record, Answered]], deps: Deps) -> 
     for pair in answers:
         by_tenant.setdefault(pair[1].call.ordered.command.tenant, []).append(pair)
     done = await settle_for_certain(by_tenant, deps)
-    replies = [reply for replies, _ in done.results for record, told in replies for reply in answer(record, told)]
+    replies = [reply for replies, _ in done.results for record, said in replies for reply in answer(record, said)]
     events = [event for _, events in done.results for event in events]
-    return Handled(records=tuple(record for record, _ in answers), events=outgoing(events), replies=replies, dead=())
+    return Handled(
+        records=tuple(record for record, _ in answers), events=outgoing(events, deps), replies=replies, dead=()
+    )
 
 
 async def settle_for_certain(by_tenant: dict[int, list[tuple[Record, Answered]]], deps: Deps) -> SettleDone:
@@ -243,12 +245,13 @@ async def settle_group(
     extra = {tenant: attempts.settle(tenant, own) for tenant, own in rows.items()}
     bases = {tenant: [record.name.base for record, _ in pairs] for tenant, pairs in group.items()}
     events = await save(connection, works, bases, extra)
-    replies = [
-        (record, present_state(works[tenant].messages[answered.call.ordered.command.message_id]))
-        for tenant, pairs in group.items()
-        for record, answered in pairs
-    ]
+    replies = [(record, told(works[tenant], answered)) for tenant, pairs in group.items() for record, answered in pairs]
     return replies, events
+
+
+def told(work: Workset, answered: Answered) -> Reply:
+    held = answered.outcome.whatsapp_status if isinstance(answered.outcome, Sent) else None
+    return present_state(work.messages[answered.call.ordered.command.message_id], whatsapp_status=held)
 
 
 def too_late(answered: Answered) -> bool:
@@ -265,7 +268,9 @@ def answer(record: Record, reply: Reply) -> list[Outgoing]:
     return [Outgoing(TopicName.REPLY, waiting.copy, msgspec.json.encode(reply), headers, partition=waiting.partition)]
 
 
-def outgoing(events: Sequence[tuple[int, Event]]) -> list[Outgoing]:
+def outgoing(events: Sequence[tuple[int, Event]], deps: Deps) -> list[Outgoing]:
+    for tenant, event in events:
+        metrics.count_message("outbound", event.event_type, deps.directory.book.tenants[tenant].company_id)
     return [event_outgoing(event, tenant) for tenant, event in events]
 
 

@@ -9,7 +9,7 @@ from services.domain.delivery import SAW, Happening, Status
 from services.domain.outcome import happen
 from services.domain.retry import RetryPolicy
 from services.domain.tenants import Account
-from services.domain.workset import Message, WamidKey, Workset
+from services.domain.workset import IdentityKey, Message, WamidKey, Workset
 from services.providers.cloud.errors import first_error
 from services.providers.contract import NotSent, Refused, SendOutcome, Sent, Unknown
 from services.sender.claim import Call, deferral
@@ -33,6 +33,13 @@ def keys_of(answered: Answered, keys: Keys) -> None:
     keys.messages.add(answered.call.ordered.command.message_id)
     if isinstance(answered.outcome, Sent):
         keys.outbound.add(WamidKey(answered.call.ordered.account.id, "out", answered.outcome.wamid))
+        keys.identities.update(aliases(answered.call, answered.outcome))
+
+
+def aliases(call: Call, outcome: Sent) -> tuple[IdentityKey, ...]:
+    """Names of the recipient that WhatsApp's answer taught: digits may differ from the number that was written to."""
+    named = (("wa_id", outcome.wa_id, (call.to.phone or "").lstrip("+")), ("bsuid", outcome.user_id, call.to.user_id))
+    return tuple(IdentityKey(kind, told) for kind, told, known in named if told and told != known)
 
 
 def settle(work: Workset, answered: Answered, policy: RetryPolicy, *, late: bool) -> Outcome:
@@ -59,6 +66,7 @@ def accept(work: Workset, answered: Answered, message: Message, outcome: Sent) -
         message.wamid = outcome.wamid
         work.touch_message(message)
     happen(work, account, message, Happening.ANSWERED, at=answered.at, base=base)
+    learn_aliases(work, message, aliases(answered.call, outcome))
     if link.message_id is not None:
         return
     link.message_id, link.attempt = message.id, answered.call.attempt
@@ -67,6 +75,15 @@ def accept(work: Workset, answered: Answered, message: Message, outcome: Sent) -
         if happening := SAW.get(row.key.status):
             error = first_error(row.errors)
             happen(work, account, message, happening, at=row.key.at, base=base, error=error, pricing=row.pricing)
+
+
+def learn_aliases(work: Workset, message: Message, names: tuple[IdentityKey, ...]) -> None:
+    """A name that is nobody's yet becomes the contact's; one that is somebody's stays where it is."""
+    conversation = work.conversations.get(message.conversation_id or "")
+    for key in names:
+        if conversation and work.identities.get(key) is None:
+            work.identities[key] = conversation.contact_id
+            work.linked.add(key)
 
 
 def end(work: Workset, answered: Answered, message: Message, policy: RetryPolicy) -> None:

@@ -30,7 +30,9 @@ def provision_database(owner_url: str, *, login_password: str, operator_password
     runner.upgrade_shared(engine, "directory")
     runner.upgrade_shared(engine, "cell")
     with engine.connect() as connection:
-        tenants = connection.execute(text("SELECT no FROM recado_directory.tenants ORDER BY no")).scalars().all()
+        # one whose making was interrupted has no schema yet: create_tenant finishes it
+        ready = "SELECT no FROM recado_directory.tenants WHERE status <> 'creating' ORDER BY no"
+        tenants = connection.execute(text(ready)).scalars().all()
     for no in tenants:
         with engine.begin() as connection:
             runner.upgrade_tenant(connection, no, schema_of(no))

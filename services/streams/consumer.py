@@ -48,6 +48,7 @@ from services.streams.codec import Outgoing, Record
 from services.streams.deadletter import StopLimit
 from services.streams.errors import DoubtError, LostRangeError, RoomStoppedError, StartUpError
 from services.streams.flow import Capacity, Flow, Grant, Slots
+from services.streams.intake import pause_seconds
 from services.streams.outage import Outage
 from services.streams.producer import Producer
 from services.streams.session import Polled, Room, Session
@@ -162,7 +163,7 @@ class Consumer:
                 await self._work_through(session, polled)
             else:
                 self._queue(polled)
-            await asyncio.sleep(session.intake.pause_seconds(len(polled.records)))
+            await asyncio.sleep(pause_seconds(len(polled.records), self._room.settings.max_poll_records))
 
     async def _work_through(self, session: Session, polled: Polled) -> None:
         """One batch to its end; the group's membership is kept up meanwhile."""

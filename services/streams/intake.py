@@ -20,17 +20,24 @@ RESUME_AT: Final = 0.75  # of the cap: reading goes on in portions, not record b
 UNCOMMITTED: Final = 10  # times the cap: records settled behind a slow one, which a crash would repeat
 
 
+def pause_seconds(records: int, most: int) -> float:
+    """Wait before the next poll: nothing after a full batch, up to 20 ms after a small one.
+
+    Without it six idle rooms burn both cores; an empty poll has waited already.
+    """
+    if records == 0 or records >= most:
+        return 0.0
+    return PAUSE_SECONDS * (1 - records / most)
+
+
 class Intake:
     """Per-topic caps by pausing partitions, so that a flood of one topic never keeps another from being fetched."""
 
-    def __init__(
-        self, topics: Topics, subscribed: Sequence[TopicName], flow: Flow | None, outage: Outage, most: int
-    ) -> None:
+    def __init__(self, topics: Topics, subscribed: Sequence[TopicName], flow: Flow | None, outage: Outage) -> None:
         self._names = {topic: topics.full(topic) for topic in subscribed}
         self._first = self._names[subscribed[0]]
         self._flow = flow
         self._outage = outage
-        self._most = most
         self._full: set[str] = set()
 
     async def fetch(self, client: AIOKafkaConsumer, assignment: Assignment | None) -> Fetched:
@@ -46,15 +53,6 @@ class Intake:
         for partition, records in rest.items():
             fetched.setdefault(partition, []).extend(records)
         return fetched
-
-    def pause_seconds(self, records: int) -> float:
-        """Wait before the next poll: nothing after a full batch, up to 20 ms after a small one.
-
-        Without it six idle rooms burn both cores; an empty poll has waited already.
-        """
-        if records == 0 or records >= self._most:
-            return 0.0
-        return PAUSE_SECONDS * (1 - records / self._most)
 
     def _wait_ms(self, assignment: Assignment | None) -> int:
         if self._full:

@@ -66,7 +66,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self._stash: Polled | None = None
         self.client: AIOKafkaConsumer = None
         self.assignment: Assignment | None = None
-        self.intake = Intake(room.topics, room.subscribed, room.flow, outage, room.settings.max_poll_records)
+        self.intake = Intake(room.topics, room.subscribed, room.flow, outage)
         self.turned_at = monotonic()
 
     async def open(self, stop: asyncio.Event) -> bool:
