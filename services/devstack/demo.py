@@ -60,7 +60,8 @@ async def demonstrate(
     async with http.session(timeout_seconds=_TIMEOUT_SECONDS, limit=_CONNECTIONS) as session:
         world = World(demo, session, topics or Topics("", "local"))
         await world.register()
-        before, marks = await world.facts(), await world.marks()
+        marks = await world.marks()  # first: what is stored after `before` must have arrived behind them
+        before = await world.facts()
         await world.script(LIVELY)
         drawn = traffic(demo, seed=seed, messages=messages, run=run, now=now)
         poster = Poster(demo, session, patience_seconds=patience_seconds, seed=seed, now=now)

@@ -16,7 +16,7 @@ from services.domain.ids import derived_id
 from services.domain.tenants import HOUSE_APP
 
 FORMAT: Final = """\
-FILE is JSON; what is there already stays as it is, but secrets, URLs and tokens are brought to what the file says.
+FILE is JSON. Apps and endpoints are brought to what it says; accounts and tokens that are there already stay.
 
 {"apps":    [{"app_id": "house", "secrets": ["newest first"], "verify_token": "…", "company_id": null}],
  "tenants": [{"company_id": "company_1",

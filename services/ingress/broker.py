@@ -19,6 +19,7 @@ _ANSWER_SECONDS: Final = 3.0  # a frozen broker takes connections and says nothi
 
 async def watch(bootstrap: str, health: Health, stop: asyncio.Event) -> None:
     """Keep the check `kafka` true until told to stop."""
+    health.set(NAME, "down", "not connected yet")
     backoff = Backoff(first=0.5, most=_EVERY_SECONDS)
     while not stop.is_set():
         try:

@@ -12,8 +12,8 @@ from services.ingress.filters import Page
 Row = dict[str, Any]
 
 
-class Turner:
-    """Turns the pages of one list. It asks for a row more than it shows, to know whether there is a next page."""
+class Listing:
+    """One list, page by page. It asks for a row more than it shows, to know whether there is a next page."""
 
     def __init__(self, cursors: Cursors, page: Page, *list_name: str) -> None:
         self._cursors = cursors

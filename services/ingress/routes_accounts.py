@@ -1,4 +1,4 @@
-"""/api/accounts: the company's numbers. Secrets go in and never come out."""
+"""Routes of /api/accounts: the company's numbers. Secrets go in and never come out."""
 
 from typing import Annotated, Any, Final
 
@@ -16,7 +16,7 @@ from services.ingress.guard import ApiRoute, caller_of, deps_of
 from services.ingress.headers import etag, idempotency_key, matches
 from services.ingress.lookups import demand_business
 from services.ingress.message_request import canonical_sha256
-from services.ingress.paging import Turner
+from services.ingress.paging import Listing
 from services.ingress.registration import change, directory_transaction, make_known, register
 from services.ingress.views import account_view
 from services.store import idempotency
@@ -73,11 +73,11 @@ async def list_accounts(request: Request, query: Annotated[AccountQuery, Query()
         business_ids=None if caller.business_ids is None else sorted(caller.business_ids),
         business_id=query.business_id, account_type=query.account_type, status=query.status, q=query.q,
     )  # fmt: skip
-    pages = Turner(deps.cursors, query, "accounts", str(tenant.no), caller.user_id)
+    listing = Listing(deps.cursors, query, "accounts", str(tenant.no), caller.user_id)
     async with deps.reads.directory_session() as connection:
-        rows = await accounts.account_list(connection, tenant.no, wanted, after=pages.after, limit=pages.limit)
+        rows = await accounts.account_list(connection, tenant.no, wanted, after=listing.after, limit=listing.limit)
     said = await _said(deps, caller, [row["id"] for row in rows])
-    return pages.answer(
+    return listing.answer(
         rows, "created_at", lambda row: account_view(row, tenant.company_id, said.get(row["id"], {}))
     )  # fmt: skip
 

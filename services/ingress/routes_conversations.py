@@ -1,4 +1,4 @@
-"""/api/conversations: the list, one, and its messages, page by page."""
+"""Routes of /api/conversations: the list, one, and its messages, page by page."""
 
 from typing import Annotated, Final
 
@@ -14,7 +14,7 @@ from services.ingress.documents import Conversation, ConversationPage, MessagePa
 from services.ingress.filters import ConversationQuery, MessageQuery
 from services.ingress.guard import ApiRoute, caller_of, deps_of
 from services.ingress.lookups import account_named, accounts_seen, conversation_named
-from services.ingress.paging import Turner
+from services.ingress.paging import Listing
 from services.ingress.views import conversation_view, message_view
 from services.store.reads import conversations, messages
 
@@ -26,12 +26,12 @@ async def list_conversations(request: Request, query: Annotated[ConversationQuer
     """List conversations by their last message; without `account_id`, those of all accounts that the caller sees."""
     deps, caller = deps_of(request), caller_of(request)
     wanted = await _wanted(deps, caller, query)
-    pages = Turner(deps.cursors, query, "conversations", str(caller.tenant.no), caller.user_id)
+    listing = Listing(deps.cursors, query, "conversations", str(caller.tenant.no), caller.user_id)
     async with deps.reads.tenant_session(caller.tenant.no, caller.tenant.cell) as connection:
         rows = await conversations.conversation_list(
-            connection, wanted, newest_first=query.sort.startswith("-"), after=pages.after, limit=pages.limit
+            connection, wanted, newest_first=query.sort.startswith("-"), after=listing.after, limit=listing.limit
         )
-    return pages.answer(rows, "last_message_at", conversation_view)
+    return listing.answer(rows, "last_message_at", conversation_view)
 
 
 async def _wanted(deps: Deps, caller: Caller, query: ConversationQuery) -> conversations.ConversationFilter:
@@ -54,13 +54,13 @@ async def list_messages(request: Request, conversation_id: str, query: Annotated
     """List a conversation's messages by their time; pages stay the same while new messages come."""
     deps, caller = deps_of(request), caller_of(request)
     await _named(deps, caller, conversation_id)
-    pages = Turner(deps.cursors, query, "conversation_messages", str(caller.tenant.no), conversation_id)
+    listing = Listing(deps.cursors, query, "conversation_messages", str(caller.tenant.no), conversation_id)
     async with deps.reads.tenant_session(caller.tenant.no, caller.tenant.cell) as connection:
         rows = await messages.of_conversation(
             connection, conversation_id, messages.MessageFilter(query.direction, query.type, query.status),
-            newest_first=query.order == "desc", after=pages.after, limit=pages.limit,
+            newest_first=query.order == "desc", after=listing.after, limit=listing.limit,
         )  # fmt: skip
-    return pages.answer(rows, "message_at", message_view)
+    return listing.answer(rows, "message_at", message_view)
 
 
 async def _named(deps: Deps, caller: Caller, conversation_id: str) -> conversations.Row:

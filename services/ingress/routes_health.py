@@ -1,4 +1,4 @@
-"""/health* on the API's port: whether this copy can do its work now, check by check; liveness asks nobody."""
+"""Routes of /health* on the API's port: whether this copy can do its work now, check by check; liveness asks nobody."""
 
 from typing import Final
 

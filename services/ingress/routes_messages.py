@@ -1,4 +1,4 @@
-"""/api/messages: a command goes to its lane and waits for WhatsApp's answer; one message and its timeline are read."""
+"""Routes of /api/messages: a command goes to its lane and waits for WhatsApp; a message and its timeline are read."""
 
 from typing import Any, Final
 

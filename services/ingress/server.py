@@ -5,7 +5,9 @@ SIGTERM belongs to runtime/lifecycle.py; the server is told to stop and lets run
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Iterator
+from traceback import format_tb
 from typing import Final, cast
 
 import uvicorn
@@ -18,6 +20,21 @@ _DRAIN_SECONDS: Final = 10
 _BACKLOG: Final = 2048
 _KEEP_ALIVE_SECONDS: Final = 75
 _HEAD_BYTES: Final = 64 * 1024
+
+
+class _WithoutBodies(logging.Filter):
+    """An exception's text may hold what a message said: its class and places are enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info:
+            kind, _, frames = record.exc_info
+            name = kind.__name__ if kind else "?"
+            record.msg, record.args, record.exc_info = (
+                f"{record.msg}{name}\n{''.join(format_tb(frames)[-3:])}",
+                (),
+                None,
+            )
+        return True
 
 
 class _Server(uvicorn.Server):
@@ -33,6 +50,7 @@ def make_server(app: App, port: int) -> uvicorn.Server:
         backlog=_BACKLOG, timeout_keep_alive=_KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=_DRAIN_SECONDS,
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )  # fmt: skip
+    logging.getLogger("uvicorn.error").addFilter(_WithoutBodies())
     return _Server(config)
 
 

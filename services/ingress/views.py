@@ -10,9 +10,11 @@ from services.domain.events import rfc3339
 
 Row = dict[str, Any]
 
+_HIGH_THROUGHPUT_MPS: Final = 1000  # facts: after THROUGHPUT_UPGRADE; before it Meta says nothing
 _FINAL: Final = frozenset({Status.READ, Status.PLAYED})
 _ASKED_FOR: Final = frozenset({"message_cancelled", "message_superseded"})
-_OURS: Final = frozenset({"message_sent", "message_failed", "message_unknown", "message_expired", "message_resolved"})
+_REPORTED: Final = frozenset({"message_delivered", "message_read", "message_played", "message_received",
+                              "message_edited", "message_revoked", "reaction_received"})  # fmt: skip
 _ENDED_FOR_SECONDS: Final = 60.0  # evidence that overtakes a failure or an expiry comes within that
 
 
@@ -73,7 +75,8 @@ def account_view(row: Row, company_id: str, said: Row) -> Row:
         "status": row["status"], "created_at": moment(row["created_at"]), "updated_at": moment(row["updated_at"]),
         "phone_number_id": row["phone_number_id"], "name": row["name"], "app_id": row["app_id"],
         "settings": row["settings"], "quality_rating": said.get("quality_rating"),
-        "messaging_limit": said.get("messaging_limit"), "throughput_mps": said.get("throughput_mps"),
+        "messaging_limit": said.get("messaging_limit"),
+        "throughput_mps": _HIGH_THROUGHPUT_MPS if said.get("throughput") == "HIGH" else None,
         "transports": [row["account_type"]], "secrets": secrets, "meta_door": None, "check": {"ok": None},
     }  # fmt: skip
 
@@ -91,7 +94,7 @@ def timeline_view(events: Sequence[Row], statuses: Iterable[Row]) -> list[Row]:
         )
     for event in left:
         kind = event["event_type"]
-        source = "api" if kind in _ASKED_FOR else "sender" if kind in _OURS else "status"
+        source = "api" if kind in _ASKED_FOR else "status" if kind in _REPORTED else "sender"
         lines.append(_line(event["at"], kind, event, kind.removeprefix("message_"), None, source, late=False))
     return sorted(lines, key=lambda line: str(line["at"]))
 

@@ -37,7 +37,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     topics = Topics(settings.topic_prefix, settings.profile)
     health = Health()
     serve(health, settings.metrics_port)
-    health.set(broker.NAME, "down", "not connected yet")
+    watching = asyncio.create_task(broker.watch(settings.kafka_bootstrap_servers, health, stop), name="broker")
+    try:
+        await _open_door(settings, topics, health, stop)
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
+async def _open_door(settings: Settings, topics: Topics, health: Health, stop: asyncio.Event) -> None:
+    """Wait for what the work needs, however long it stays away, then serve."""
     await probe(settings, topics, _NEEDED, stop)
     async with opened(settings, health, stop, size=2) as store:
         producer = Producer(settings, topics)
@@ -74,11 +83,10 @@ def make_app(deps: Deps) -> App:
 
 @asynccontextmanager
 async def _beside(settings: Settings, topics: Topics, deps: Deps, stop: asyncio.Event) -> AsyncIterator[None]:
-    """What runs beside the server: replies are read, Kafka is asked, those who wait are let go at the end."""
+    """What runs beside the server: replies are read, and those who wait for one are let go at the end."""
     tail = Tail(settings, topics, TopicName.REPLY, deps.replies.partition)
     tasks = {
         asyncio.create_task(tail.run(stop, deps.replies.take), name="replies"),
-        asyncio.create_task(broker.watch(settings.kafka_bootstrap_servers, deps.health, stop), name="broker"),
         asyncio.create_task(_let_go(deps.replies, stop), name="let-go"),
     }
     try:

@@ -28,8 +28,9 @@ from services.notifier.plan import (
     decide,
 )
 from services.notifier.push import post
-from services.notifier.settle import Outcome, Stored, Task, look, settle
+from services.notifier.settle import Outcome, Task, look, settle
 from services.notifier.slots import EndpointSlots
+from services.notifier.tally import Tally
 from services.runtime import logs
 from services.runtime.http import Session
 from services.store.deliveries import PushKey
@@ -39,7 +40,6 @@ from services.streams.codec import CE_TYPE, Record
 from services.streams.topics import TopicName
 
 DEFAULT_ENDPOINT: Final = "default"
-UNDELIVERABLE: Final = "undeliverable"
 _GATHER_SECONDS: Final = 0.005  # answers that come this close together share a transaction
 _log = logs.get_logger()
 
@@ -135,7 +135,7 @@ def push_of(record: Record, tenant: int, endpoint: str) -> Push:
 
 
 async def begin(
-    tasks: Sequence[Task], pending: set[asyncio.Task[Outcome | None]], batch: Batch, deps: Deps, tally: "Tally"
+    tasks: Sequence[Task], pending: set[asyncio.Task[Outcome | None]], batch: Batch, deps: Deps, tally: Tally
 ) -> list[Outcome]:
     """Start what may go on the wire now; return what needs no attempt."""
     outcomes = []
@@ -184,37 +184,3 @@ def log_failure(task: Task, answer: Answer) -> Result:
         _log.info("push_failed", tenant=key.tenant, endpoint=key.endpoint, event_id=str(key.event_id), n=task.push.n,
                   status=answer.status, detail=answer.detail)  # fmt: skip
     return answer
-
-
-class Tally:
-    """Which records still wait for a push of theirs, and which go to the dead letters when they are through."""
-
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self._left: dict[int, int] = {}
-        for task in tasks:
-            self._left[id(task.record)] = self._left.get(id(task.record), 0) + 1
-        self._dead: dict[int, Dead] = {}
-
-    def without_push(self, batch: Batch, dead: Sequence[Dead]) -> Handled:
-        """Records that go nowhere: nobody listens, or they cannot be read."""
-        through = tuple(record for record in batch.records if id(record) not in self._left)
-        batch.release(len(through))
-        return Handled(through, dead=dead)
-
-    def bury(self, task: Task) -> None:
-        key = task.push.key
-        self._dead[id(task.record)] = Dead(task.record, UNDELIVERABLE, f"endpoint {key.endpoint}", tenant=key.tenant)
-
-    def settled(self, stored: Sequence[Stored]) -> Handled:
-        through: list[Record] = []
-        for one in stored:
-            if one.again:
-                continue
-            if one.buried:
-                self.bury(one.task)
-            record = one.task.record
-            self._left[id(record)] -= 1
-            if not self._left[id(record)]:
-                through.append(record)
-        dead = [self._dead[id(record)] for record in through if id(record) in self._dead]
-        return Handled(tuple(through), dead=dead)

@@ -4,6 +4,8 @@ import os
 import signal
 from typing import Final
 
+from services.runtime.logs import get_logger
+
 POINTS: Final = (
     "after_poll", "after_commit_db", "after_first_produce", "after_produce", "after_commit_offsets",
     "after_claim", "after_answer",
@@ -26,4 +28,5 @@ class CrashPoints:
         if point in self._left:
             self._left[point] -= 1
             if self._left[point] <= 0:
+                get_logger().warning("crash_point_reached", point=point)
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -135,8 +135,11 @@ class Scheduler:
         self.pools.observe()
 
     def _blame(self, error: WorkError) -> None:
-        if not isinstance(error, RecordError):
-            self._health.set("kafka" if isinstance(error, BrokerAwayError) else "database", "down", str(error))
+        """Tell which of the two is away; a broker is only met after the database has answered."""
+        answered = isinstance(error, BrokerAwayError | RecordError)
+        self._health.set("database", "ok" if answered else "down", "" if answered else str(error))
+        if isinstance(error, BrokerAwayError):
+            self._health.set("kafka", "down", str(error))
 
     def _loop(self) -> tuple[State, str]:
         now = clock.monotonic()

@@ -80,14 +80,13 @@ class TenantPace:
     def given_back(self, rows: Sequence[Waiting], now: float) -> None:
         """Take note of a lot; one with records that were given back before says that the tenant is not well."""
         again = any(row.base in self._given for row in rows)
+        awaited = bool(self._given)
         self._given |= {row.base: now for row in rows}
         if again:
             self.away(now)
-        elif self._proven or not rows:
-            self._next_at = now + _FLOWING_SECONDS
-        else:
-            self._next_at = now + self._pause
-            self._proven = True
+            return
+        self._proven = self._proven or awaited
+        self._next_at = now + (_FLOWING_SECONDS if self._proven or not rows else self._pause)
 
     def away(self, now: float) -> None:
         """The tenant cannot be worked on: wait longer each time."""

@@ -1,5 +1,6 @@
-"""/api/accounts on the real directory: secrets never come back, numbers are unique, changes are known at once."""
+"""Accounts on the real directory: secrets never come back, numbers are unique, changes are known at once."""
 
+import asyncio
 import json
 
 import pytest
@@ -101,6 +102,17 @@ async def test_a_repeated_key_registers_once_and_gets_the_same_answer(edge):
     assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
     assert ("idempotent-replay" in first.headers, again.headers["idempotent-replay"]) == (False, "true")
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+
+
+async def test_two_first_uses_of_a_key_at_once_register_once(edge):
+    body = number()
+    headers = {"Idempotency-Key": f"twice-{body['phone_number']}"}
+    both = await asyncio.gather(*(
+        edge.call("POST", "/api/accounts", "admin-of-api_a", json=body, headers=headers) for _ in range(2)
+    ))  # fmt: skip
+    assert [answer.status_code for answer in both] == [201, 201]
+    assert both[0].json() == both[1].json()
+    assert sorted("idempotent-replay" in answer.headers for answer in both) == [False, True]
 
 
 async def test_a_refused_registration_leaves_its_key_unused(edge):

@@ -7,6 +7,7 @@ import pytest
 from dirty_equals import IsPartialDict, IsStr
 
 from services.devstack import kafka, postgres
+from services.domain.ids import derived_id
 from services.domain.message import decode_command
 from services.domain.replies import Reply
 from services.streams.topics import TopicName
@@ -129,6 +130,26 @@ async def test_an_issued_id_without_a_row_is_accepted_and_nobody_elses(edge):
     assert (await edge.get(f"/api/messages/{message_id}", "reader-of-api_b")).status_code == 404
     last = "0" if message_id[-1] != "0" else "1"
     assert (await edge.get(f"/api/messages/{message_id[:-1]}{last}")).status_code == 404
+
+
+async def test_a_conversation_names_account_and_recipient(edge):
+    account, other = await edge.account(), await edge.account()
+    talk = derived_id("conv", account["id"])
+    edge.write("api_a", "conversations", id=talk, account_id=account["id"], contact_id="cnt_1",
+               contact_phone="+593987654321")  # fmt: skip
+    body = {"conversation_id": talk, "type": "text", "content": "Hola"}
+    async with edge.reading(TopicName.SEND_NORMAL) as seen:
+        answers = [await edge.send(body | more, Prefer="wait=0") for more in ({}, {"account_id": account["id"]})]
+        commands = [decode_command(record.value) for record in await seen.some(2)]
+    assert [answer.json() for answer in answers] == [
+        IsPartialDict(status="accepted", account_id=account["id"], phone_number="+593987654321")] * 2  # fmt: skip
+    assert {(command.account_id, command.to.conversation_id) for command in commands} == {(account["id"], talk)}
+    refused = [
+        await edge.send(body | {"account_id": other["id"]}, Prefer="wait=0"),
+        await edge.send(body | {"conversation_id": derived_id("conv", "nobody")}, Prefer="wait=0"),
+        await edge.send(body, "agent-of-api_b", Prefer="wait=0"),
+    ]
+    assert [(one.status_code, one.json()["errors"][0]["pointer"]) for one in refused] == [(404, "/conversation_id")] * 3
 
 
 async def test_an_account_made_elsewhere_is_found_before_it_is_called_unknown(edge):

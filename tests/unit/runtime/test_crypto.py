@@ -28,7 +28,13 @@ def test_a_sealed_secret_does_not_hold_its_text():
 
 @pytest.mark.parametrize(
     "place",
-    ["2|accounts|api_key|acc_1", "1|endpoints|api_key|acc_1", "1|accounts|secret|acc_1", "1|accounts|api_key|acc_2", ""],
+    [
+        "2|accounts|api_key|acc_1",
+        "1|endpoints|api_key|acc_1",
+        "1|accounts|secret|acc_1",
+        "1|accounts|api_key|acc_2",
+        "",
+    ],
     ids=["another tenant", "another table", "another column", "another row", "nowhere"],
 )
 def test_a_ciphertext_that_was_moved_does_not_open(place):

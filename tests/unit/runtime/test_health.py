@@ -1,8 +1,11 @@
 """What a room says of itself."""
 
+import threading
+from collections.abc import Iterator
+
 import pytest
 
-from services.runtime.health import Health, serve
+from services.runtime.health import Health, State, serve
 
 
 def health_of(**checks):
@@ -46,7 +49,7 @@ def test_since_stays_while_the_status_does(monkeypatch):
 
 
 def test_a_probe_is_asked_at_each_question():
-    answers = iter([("ok", ""), ("down", "the loop stands still")])
+    answers: Iterator[tuple[State, str]] = iter([("ok", ""), ("down", "the loop stands still")])
     health = Health()
     health.probe("loop", lambda: next(answers))
     assert [health.answer()[0], health.answer()[0]] == ["ok", "down"]
@@ -60,4 +63,6 @@ def test_an_answer_is_not_changed_by_what_comes_after_it():
 
 
 def test_port_zero_serves_nowhere():
-    assert serve(Health(), 0) is None
+    before = threading.active_count()
+    serve(Health(), 0)
+    assert threading.active_count() == before
