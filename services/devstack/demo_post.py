@@ -81,12 +81,11 @@ def sign(secret: str, body: bytes) -> str:
 class Poster:
     """Posts webhooks concurrently. `posted` is what the reference model reads."""
 
-    def __init__(self, demo: Json, session: Session, *, patience_seconds: float, seed: int, now: int) -> None:
+    def __init__(self, demo: Json, session: Session, *, patience_seconds: float, seed: int) -> None:
         self._demo = demo
         self._session = session
         self._patience = patience_seconds
         self._dice = Random(seed)  # noqa: S311 - jitter
-        self._now = now
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self.posted: list[Posted] = []
 

@@ -9,7 +9,7 @@ import msgspec
 from services.devstack.demo_bodies import Json
 from services.devstack.demo_post import Answered, Posted
 from services.ledger.books import Book
-from services.ledger.report import balances, lines
+from services.ledger.report import balances, lines, pending
 
 _KIND_WIDTH: Final = 34
 _SHOWN: Final = 5
@@ -53,7 +53,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def good(self) -> bool:
-        return balances(self.books) and all(verdict.good for verdict in (*self.checks, *self.provocations))
+        """Everything balances, nothing is under way any more, and no verdict speaks against it."""
+        verdicts = (*self.checks, *self.provocations)
+        return balances(self.books) and not pending(self.books) and all(verdict.good for verdict in verdicts)
 
     def to_json(self) -> bytes:
         """Without bodies, numbers and tokens."""
@@ -90,7 +92,7 @@ def text(report: Report) -> str:
         _title("where everything is"),
         *report.places,
         "",
-        "BALANCED" if report.good else "NOT BALANCED: see ✗ above",
+        "BALANCED" if report.good else "NOT BALANCED: see ✗ and `under way` above",
     ]
     return "\n".join(parts)
 

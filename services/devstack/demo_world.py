@@ -7,9 +7,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import aiohttp
 import msgspec
 
 from services.devstack.demo_bodies import Json
+from services.devstack.stack import StackError
 from services.ledger.books import Facts
 from services.ledger.check import check_when_settled, read_patiently
 from services.ledger.read import Source
@@ -103,14 +105,19 @@ class World:
             after = page["next"]
 
     async def _get(self, url: str, **parameters: str) -> Json:
-        async with self._session.get(url, params=parameters) as response:
-            return _read(await response.read())
+        return await self._control("GET", url, params=parameters)
 
     async def _post(self, url: str, body: Json) -> Json:
-        headers = {"Content-Type": "application/json"}
-        async with self._session.post(url, data=msgspec.json.encode(body), headers=headers) as response:
-            response.raise_for_status()
-            return _read(await response.read())
+        return await self._control("POST", url, json=body)
+
+    async def _control(self, method: str, url: str, **more: Any) -> Json:
+        """Raises StackError when the simulator does not answer as it should."""
+        try:
+            async with self._session.request(method, url, **more) as response:
+                response.raise_for_status()
+                return _read(await response.read())
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            raise StackError(f"{url} does not answer ({problem}): is the stack up?") from None
 
 
 def graph_numbers(demo: Json) -> list[Json]:

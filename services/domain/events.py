@@ -53,7 +53,8 @@ def message_event(event_type: str, *, natural_key: tuple[str, ...], at: datetime
     """Announce something of a message, in its conversation's order."""
     name = event_id(event_type, *natural_key)
     data = msgspec.to_builtins(nine) | extra
-    return Event(event_id=name, event_type=event_type, topic=MESSAGE_TOPIC, key=nine.conversation_id or "", at=at,
+    return Event(event_id=name, event_type=event_type, topic=MESSAGE_TOPIC,
+                 key=nine.conversation_id or nine.account_id, at=at,
                  value=_envelope(name, event_type, at, sequence, data), sequence=sequence,
                  conversation_id=nine.conversation_id, message_id=nine.message_id,
                  account_id=nine.account_id)  # fmt: skip

@@ -4,14 +4,17 @@ Both rooms that learn of outcomes, sender and normaliser, go through `happen`; s
 news late, and the one that comes first announces it (architecture §2.3).
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from services.domain.announce import outbound_event
-from services.domain.delivery import SETTLED, Happening, Status, advance
+from services.domain.delivery import SAW, SETTLED, Happening, Status, advance
 from services.domain.tenants import Account
-from services.domain.workset import Message, Workset
+from services.domain.workset import BEGINNING, Message, WamidKey, Workset, queue_of
 
 _TIME_FIELD: Final = {
     "message_sent": "sent_at",
@@ -53,12 +56,36 @@ def happen(
     return True
 
 
+def adopt_statuses(
+    work: Workset,
+    account: Account,
+    key: WamidKey,
+    message: Message,
+    *,
+    base: UUID,
+    at: datetime,
+    error_of: Callable[[Any], dict[str, Any] | None],
+) -> None:
+    """Apply the statuses that lay under a wamid before it was linked, oldest first; `at` stands in for no time."""
+    for row in work.waiting_statuses.get(key, ()):
+        if happening := SAW.get(row.key.status):
+            moment = at if row.key.at == BEGINNING else row.key.at
+            happen(work, account, message, happening, at=moment, base=base, error=error_of(row.errors),
+                   pricing=row.pricing)  # fmt: skip
+    work.statuses = [
+        msgspec.structs.replace(row, message_id=message.id)
+        if row.message_id is None and (row.key.account_id, row.key.wamid) == (key.account_id, key.wamid)
+        else row
+        for row in work.statuses
+    ]
+
+
 def release_queue(work: Workset, message: Message) -> None:
     """If the settled message was its queue's head, set the next one due; the transaction that settles does both."""
     conversation = work.conversations.get(message.conversation_id or "")
     if conversation is None or message.lane is None or conversation.queues.get(message.lane) != message.id:
         return
-    following = work.queue_next.pop(f"{message.lane}|{conversation.id}", None)
+    following = work.queue_next.pop(queue_of(message.lane, conversation.id), None)
     if following:
         work.due_now.append(following.row_id)
         conversation.queues = conversation.queues | {message.lane: following.subject}

@@ -4,8 +4,8 @@ The store fills a Workset under locks (architecture §2.2, step 2), the domain f
 writes each changed row once (4). Not here: what a record means, SQL.
 """
 
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,9 @@ import msgspec
 from services.domain.delivery import Status
 from services.domain.events import Event
 from services.domain.ids import derived_id
+
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Stands for the time of a status that names none, so that its natural key is the same at every delivery."""
 
 
 class IdentityKey(NamedTuple):
@@ -240,10 +243,12 @@ class Workset:
         for owner in owners[1:]:
             if owner is None:
                 continue
-            kinds = {key.kind for key, of in self.identities.items() if of == owner}
-            if presented[0].kind not in kinds:
+            if not self.has_name(owner, presented[0].kind):
                 return owner
         return None
+
+    def has_name(self, contact_id: str, kind: str) -> bool:
+        return any(key.kind == kind for key, of in self.identities.items() if of == contact_id)
 
     def _new_contact(self, strongest: IdentityKey) -> Contact:
         contact = Contact(derived_id("cnt", strongest.kind, strongest.value))
@@ -256,6 +261,11 @@ class Workset:
             contact.name, contact.username = name or contact.name, username or contact.username
             if contact.id not in self.new_contacts:
                 self.changed_contacts.add(contact.id)
+
+
+def queue_of(lane: str, conversation: str) -> str:
+    """Name a queue: a lane, or an endpoint, and a conversation."""
+    return f"{lane}|{conversation}"
 
 
 def conversation_id(account_id: str, contact_id: str) -> str:

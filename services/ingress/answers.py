@@ -49,7 +49,7 @@ def _key_problem(reply: Reply) -> ProblemError:
     detail = {
         "idempotency_mismatch": "The Idempotency-Key was used with another body.",
         "idempotency_key_spent": "The Idempotency-Key was used more than 7 days ago.",
-    }.get(reply.problem or "", "The request cannot be carried out.")
+    }.get(reply.problem or "") or (reply.error or {}).get("title", "The request cannot be carried out.")
     return ProblemError(reply.problem or "invalid", detail, extra={"message_id": reply.message_id})
 
 

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from services.domain.errors import DependencyAwayError
 from services.runtime import clock
+from services.streams import client
 from services.streams.admin import admin
 from services.streams.codec import Record, read
 from services.streams.topics import TopicName, Topics
@@ -33,8 +34,8 @@ async def committed(bootstrap: str, topics: Topics, room: str) -> dict[Place, in
     end = clock.monotonic() + _ANSWER_SECONDS
     while True:
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS), admin(bootstrap) as client:
-                found = await client.list_consumer_group_offsets(topics.group(room))
+            async with asyncio.timeout(_ANSWER_SECONDS), admin(bootstrap) as asked:
+                found = await asked.list_consumer_group_offsets(topics.group(room))
         except (KafkaError, OSError, TimeoutError) as error:
             if clock.monotonic() >= end:
                 raise DependencyAwayError(f"kafka: {type(error).__name__}") from error
@@ -71,12 +72,12 @@ class Log:
                 self._client.assign(self._partitions)
                 self._first = await self._client.beginning_offsets(self._partitions)
         except (KafkaError, OSError, TimeoutError) as error:
-            await self._client.stop()
+            await client.close(self._client)
             raise DependencyAwayError(f"kafka: {type(error).__name__}") from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.stop()
+        await client.close(self._client)
 
     async def ends(self) -> dict[Place, int]:
         """The next offset of each partition as it is now."""

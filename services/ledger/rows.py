@@ -108,6 +108,8 @@ async def snapshot(url: str) -> AsyncIterator[Snapshot]:
             found = Snapshot(connection, takes_roles=bool(may and may[0]))
             await found.read_directory()
             yield found
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise DependencyAwayError(f"database: {type(error).__name__}") from error
     finally:
         await connection.close()
 

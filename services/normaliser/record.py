@@ -1,6 +1,6 @@
 """What one update changes: pure decisions on a tenant's Workset, record by record. Not here: SQL, Kafka, clocks."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,11 +9,12 @@ import msgspec
 from services.domain.announce import inbound_event
 from services.domain.delivery import SAW
 from services.domain.events import Event, Nine, account_event
-from services.domain.ids import inbound_message_id
+from services.domain.ids import inbound_message_id, phone_of_wa_id
 from services.domain.limits import SERVICE_WINDOW
-from services.domain.outcome import happen
+from services.domain.outcome import adopt_statuses, happen
 from services.domain.tenants import Account
 from services.domain.workset import (
+    BEGINNING,
     AccountStateRow,
     Contact,
     Conversation,
@@ -29,9 +30,6 @@ from services.providers.cloud.errors import first_error
 from services.providers.cloud.payloads import parse_callback
 from services.providers.contract import AccountUpdate, Identity, InboundMessage, StatusUpdate, UnknownUpdate, Update
 from services.store.worksets import Keys
-
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-"""Stands for the time of a status that names none, so that its natural key is the same at every delivery."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +88,7 @@ def record_message(work: Workset, told: Told, update: InboundMessage) -> None:
         return
     work.new_inbound.discard(key)
     at = update.timestamp or told.received_at
-    phone = f"+{update.sender.wa_id}" if update.sender.wa_id else None
+    phone = phone_of_wa_id(update.sender.wa_id or "")
     presented = identity_keys(update.sender)
     contact, conversation = None, None
     if presented:
@@ -142,10 +140,11 @@ def record_status(work: Workset, told: Told, update: StatusUpdate) -> None:
     work.known_statuses.add(key)
     message = _message_of(work, told, update)
     applied = message is None or _apply(work, account, message, update, told.received_at, told.base)
-    work.statuses.append(
-        StatusRow(key=key, message_id=message.id if message else None, late=not applied, base=told.base,
-                  errors=update.errors or None, pricing=update.pricing)
-    )  # fmt: skip
+    row = StatusRow(key=key, message_id=message.id if message else None, late=not applied, base=told.base,
+                    errors=update.errors or None, pricing=update.pricing)  # fmt: skip
+    work.statuses.append(row)
+    if message is None:
+        work.waiting_statuses.setdefault(WamidKey(account.id, "out", update.wamid), []).append(row)
 
 
 def _message_of(work: Workset, told: Told, update: StatusUpdate) -> Message | None:
@@ -162,9 +161,7 @@ def _message_of(work: Workset, told: Told, update: StatusUpdate) -> Message | No
     work.changed_wamids.add(key)
     message.wamid = message.wamid or update.wamid
     work.touch_message(message)
-    for row in work.waiting_statuses.get(key, ()):
-        if happening := SAW.get(row.key.status):
-            happen(work, told.account, message, happening, at=row.key.at, base=told.base, error=first_error(row.errors))
+    adopt_statuses(work, told.account, key, message, base=told.base, at=told.received_at, error_of=first_error)
     return message
 
 

@@ -18,9 +18,10 @@ class CrashPoints:
     def __init__(self, room: str, crash_at: str = "") -> None:
         self._left: dict[str, int] = {}
         if crash_at:
-            wanted_room, point, n = crash_at.split(":")
-            if point not in POINTS:
-                raise ValueError(f"RECADO_CRASH_AT names no crash point: {point} (known: {', '.join(POINTS)})")
+            wanted_room, _, rest = crash_at.partition(":")
+            point, _, n = rest.partition(":")
+            if point not in POINTS or not n.isdecimal() or int(n) < 1:
+                raise ValueError(f"RECADO_CRASH_AT={crash_at} is not room:point:n (points: {', '.join(POINTS)})")
             if wanted_room == room:
                 self._left[point] = int(n)
 

@@ -29,7 +29,7 @@ def unseal(key: bytes, sealed: bytes, place: str) -> bytes:
     nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
     try:
         return AESGCM(key).decrypt(nonce, body, place.encode())
-    except InvalidTag as error:
+    except (InvalidTag, ValueError) as error:
         raise SealError(f"does not open at {place}: wrong key file or moved ciphertext") from error
 
 

@@ -37,6 +37,7 @@ def configure(settings: Settings, room: str) -> None:
     )
     structlog.contextvars.bind_contextvars(room=room)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of each pipeline that an error ended
     # aiokafka writes 40-60 lines a second while a broker is away; our own loop says it once
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 

@@ -8,12 +8,15 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, get_args, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 
 PREFIX: Final = "RECADO_"
 Doc = msgspec.Meta
+Profile = Literal["local", "production"]
+LogFormat = Literal["console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 # Names of the plan (§8) that are accepted beside ours; a conflict between the two is an error.
 ALIASES: Final = {"MEMCACHED_SERVERS": "memcached_servers", "LOG_LEVEL": "log_level"}
@@ -31,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_bootstrap_servers: Annotated[str, Doc(description="use these brokers instead of starting one")] = ""
     kafka_home: Annotated[str, Doc(description="an unpacked Kafka distribution instead of Maven's jars")] = ""
     topic_prefix: Annotated[str, Doc(description="put before every topic and group name; keeps runs apart")] = ""
-    profile: Annotated[str, Doc(description="local or production: partition counts, what the probe demands")] = "local"
+    profile: Annotated[Profile, Doc(description="partition counts, and what the start-up probe demands")] = "local"
     database_url: Annotated[
         str, Doc(description="PostgreSQL of directory and first cell; for rooms the login, for set-up an owner",
                  extra={"secret": True}),
@@ -45,8 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""  # fmt: skip
     policy_file: Annotated[str, Doc(description="tokens (hashed) and roles of the local IAM")] = ".local/policy.json"
     key_file: Annotated[str, Doc(description="32 bytes, hex: wraps tenants' data keys and signs ids")] = ".local/kek"
-    log_format: Annotated[str, Doc(description="console or json")] = "console"
-    log_level: Annotated[str, Doc(description="debug, info, warning or error")] = "info"
+    log_format: Annotated[LogFormat, Doc(description="console or json")] = "console"
+    log_level: Annotated[LogLevel, Doc(description="debug, info, warning or error")] = "info"
     metrics_port: Annotated[int, Doc(description="port of /metrics and /health of this copy; 0: none")] = 0
     http_port: Annotated[int, Doc(description="ingress: port of the API; 0: port base")] = 0
     crash_at: Annotated[str, Doc(description="room:point:n kills the process at its n-th pass of a crash point")] = ""

@@ -2,27 +2,19 @@
 back in order, a lot at a time (architecture §2.6). Not here: how fast (pace.py)."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Final
 
-from services.domain.errors import WorkError
+from services.domain.errors import ConflictError, WorkError
 from services.runtime import clock, logs
 from services.scheduler.loop import ROLE, Scheduler, count
 from services.scheduler.pace import TenantPace
 from services.store import deferred
 from services.store.deferred import Waiting
-from services.store.pools import Connection, transaction
-from services.store.tenancy import Statement, in_tenant_groups, run_phase
+from services.store.pools import transaction
+from services.store.unavailable import answers
 
 _LOOK_SECONDS: Final = 1.0
 _TURN_SECONDS: Final = 0.05
-_TABLES: Final = (
-    "contact_identities", "contacts", "conversations", "messages", "message_statuses", "wamids", "events",
-)  # fmt: skip
-_ASK: Final = (
-    Statement("", "SELECT set_config('lock_timeout', '200ms', true)"),  # a migration's lock is an answer too
-    *(Statement("", f"SELECT FROM {{s}}.{table} LIMIT 0") for table in _TABLES),
-)
 
 
 class Tenants:
@@ -58,7 +50,7 @@ class Tenants:
         }
 
     async def _one(self, tenant: int, pace: TenantPace) -> None:
-        if not await self.answers(tenant):
+        if not await self._answers(tenant):
             pace.away(clock.monotonic())
             return
         try:
@@ -75,14 +67,11 @@ class Tenants:
         else:
             self._waiting.discard(tenant)
 
-    async def answers(self, tenant: int) -> bool:
-        """Whether the tenant's schema can be used under its own role. Raises DependencyAwayError."""
-
-        async def ask(connection: Connection, _group: Mapping[int, list[None]]) -> None:
-            await run_phase(connection, {tenant: _ASK})
-
-        done = await in_tenant_groups(self._scheduler.pools, lambda _: self._cell, {tenant: [None]}, ask)
-        return bool(done.results)
+    async def _answers(self, tenant: int) -> bool:
+        try:
+            return await answers(self._scheduler.pools, self._cell, tenant)
+        except ConflictError:
+            return False  # its tables are locked: it is being migrated
 
     async def _lot(self, tenant: int, pace: TenantPace) -> list[Waiting] | None:
         """Give back one lot; None when another copy is about it."""

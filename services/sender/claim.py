@@ -16,9 +16,8 @@ from services.domain.message import Recipient, SendCommand, encode_command
 from services.domain.outcome import happen
 from services.domain.replies import Reply
 from services.domain.tenants import Account
-from services.domain.workset import Conversation, Deferral, IdentityKey, Message, Workset
+from services.domain.workset import Conversation, Deferral, IdentityKey, Message, Workset, queue_of
 from services.sender.replies import present_state
-from services.store.deferred import queue_of
 from services.store.worksets import Keys
 
 SENDABLE: Final = frozenset({"active", "degraded", "pending"})
@@ -75,8 +74,6 @@ def decide(work: Workset, ordered: Ordered, lease_seconds: float) -> Verdict:
     message = work.messages.get(ordered.command.message_id)
     if message is None:
         message = begin(work, ordered)
-        if message is None:
-            return refuse_unknown_conversation(ordered)
     elif problem := conflict(work, ordered, message):
         return Verdict(ordered=ordered, reply=problem)
     elif message.base != ordered.name.base or ordered.name.n < message.wait_no:
@@ -85,26 +82,27 @@ def decide(work: Workset, ordered: Ordered, lease_seconds: float) -> Verdict:
     return proceed(work, ordered, message, lease_seconds)
 
 
-def begin(work: Workset, ordered: Ordered) -> Message | None:
-    """Make the message's row in its conversation; None when the conversation that was named is not there."""
+def begin(work: Workset, ordered: Ordered) -> Message:
+    """Make the message's row in its conversation; it has none when the one that was named is not there."""
     command = ordered.command
     conversation = conversation_for(work, ordered)
-    if conversation is None:
-        return None
     message = Message(
-        id=command.message_id, conversation_id=conversation.id, account_id=command.account_id, direction="outbound",
-        message_type="template" if command.template else command.type, content=command.content,
-        status=Status.QUEUED, base=ordered.name.base, message_at=command.accepted_at, reply_to=command.reply_to,
-        phone_number=command.to.phone or conversation.contact_phone,
-        user_id=command.to.user_id or bsuid_of(work, conversation), template_id=command.template_id,
+        id=command.message_id, conversation_id=conversation.id if conversation else None,
+        account_id=command.account_id, direction="outbound", content=command.content, status=Status.QUEUED,
+        message_type="template" if command.template else command.type, base=ordered.name.base,
+        message_at=command.accepted_at, reply_to=command.reply_to,
+        phone_number=command.to.phone or (conversation.contact_phone if conversation else None),
+        user_id=command.to.user_id or (bsuid_of(work, conversation) if conversation else None),
+        template_id=command.template_id,
         variables=(command.template.named or command.template.positional) if command.template else None,
         metadata=command.metadata, lane=command.lane, body_sha256=command.body_sha256,
         not_before=command.not_before, not_after=command.not_after, wait_no=ordered.name.n,
     )  # fmt: skip
     work.messages[message.id] = message
     work.new_messages.add(message.id)
-    conversation.last_message_at = max(conversation.last_message_at or command.accepted_at, command.accepted_at)
-    work.touch_conversation(conversation)
+    if conversation:
+        conversation.last_message_at = max(conversation.last_message_at or command.accepted_at, command.accepted_at)
+        work.touch_conversation(conversation)
     return message
 
 
@@ -197,6 +195,9 @@ def meet_claim(work: Workset, ordered: Ordered, message: Message) -> Verdict:
 
 
 def stop_reason(ordered: Ordered, message: Message, now: datetime) -> tuple[Happening, dict[str, object] | None] | None:
+    if message.conversation_id is None:
+        return Happening.REFUSED, {"code": "not_found", "title": "There is no such conversation of this account",
+                                   "retryable": False, "fault": "caller"}  # fmt: skip
     if message.not_after and message.not_after <= now:
         return Happening.EXPIRED, None
     if ordered.account.status not in SENDABLE:
@@ -233,8 +234,3 @@ def deferral(ordered: Ordered, message: Message, reason: str, seconds: float | N
     return Deferral(reason=reason, due_in_seconds=seconds, queue=queue, topic=ordered.topic, key=ordered.key,
                     base=message.base, n=message.wait_no, payload=encode_command(ordered.command),
                     subject=message.id)  # fmt: skip
-
-
-def refuse_unknown_conversation(ordered: Ordered) -> Verdict:
-    return Verdict(ordered=ordered, reply=Reply(message_id=ordered.command.message_id, status="failed",
-                                                problem="not_found"))  # fmt: skip

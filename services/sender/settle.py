@@ -5,16 +5,15 @@ from typing import Any
 
 import msgspec
 
-from services.domain.delivery import SAW, Happening, Status
-from services.domain.outcome import happen
+from services.domain.delivery import Happening, Status
+from services.domain.outcome import adopt_statuses, happen
 from services.domain.retry import RetryPolicy
 from services.domain.tenants import Account
-from services.domain.workset import IdentityKey, Message, WamidKey, Workset
+from services.domain.workset import IdentityKey, Message, WamidKey, Workset, queue_of
 from services.providers.cloud.errors import first_error
 from services.providers.contract import NotSent, Refused, SendOutcome, Sent, Unknown
 from services.sender.claim import Call, deferral
 from services.store.attempts import Outcome
-from services.store.deferred import queue_of
 from services.store.worksets import Keys
 
 
@@ -33,13 +32,20 @@ def keys_of(answered: Answered, keys: Keys) -> None:
     keys.messages.add(answered.call.ordered.command.message_id)
     if isinstance(answered.outcome, Sent):
         keys.outbound.add(WamidKey(answered.call.ordered.account.id, "out", answered.outcome.wamid))
-        keys.identities.update(aliases(answered.call, answered.outcome))
+        if told := aliases(answered.call, answered.outcome):
+            keys.identities.update(told, addressed(answered.call))
 
 
 def aliases(call: Call, outcome: Sent) -> tuple[IdentityKey, ...]:
     """Names of the recipient that WhatsApp's answer taught: digits may differ from the number that was written to."""
     named = (("wa_id", outcome.wa_id, (call.to.phone or "").lstrip("+")), ("bsuid", outcome.user_id, call.to.user_id))
     return tuple(IdentityKey(kind, told) for kind, told, known in named if told and told != known)
+
+
+def addressed(call: Call) -> tuple[IdentityKey, ...]:
+    """The name that was written to: through it the contact's other names are known before one is added."""
+    named = (("wa_id", (call.to.phone or "").lstrip("+")), ("bsuid", call.to.user_id))
+    return tuple(IdentityKey(kind, value) for kind, value in named if value)
 
 
 def settle(work: Workset, answered: Answered, policy: RetryPolicy, *, late: bool) -> Outcome:
@@ -71,17 +77,19 @@ def accept(work: Workset, answered: Answered, message: Message, outcome: Sent) -
         return
     link.message_id, link.attempt = message.id, answered.call.attempt
     work.changed_wamids.add(key)
-    for row in work.waiting_statuses.get(key, ()):
-        if happening := SAW.get(row.key.status):
-            error = first_error(row.errors)
-            happen(work, account, message, happening, at=row.key.at, base=base, error=error, pricing=row.pricing)
+    adopt_statuses(work, account, key, message, base=base, at=answered.at, error_of=first_error)
 
 
 def learn_aliases(work: Workset, message: Message, names: tuple[IdentityKey, ...]) -> None:
-    """A name that is nobody's yet becomes the contact's; one that is somebody's stays where it is."""
+    """A name that is nobody's yet becomes the contact's; one that is somebody's stays where it is.
+
+    A second BSUID is never added: the number has changed hands, and its new owner is met when he writes.
+    """
     conversation = work.conversations.get(message.conversation_id or "")
     for key in names:
-        if conversation and work.identities.get(key) is None:
+        if conversation is None or (key.kind == "bsuid" and work.has_name(conversation.contact_id, "bsuid")):
+            continue
+        if work.identities.get(key) is None:
             work.identities[key] = conversation.contact_id
             work.linked.add(key)
 
@@ -110,10 +118,13 @@ def wait_or_fail(work: Workset, answered: Answered, message: Message, policy: Re
     seconds = max(wait.total_seconds(), outcome.retry_after_seconds or 0.0)
     conversation = work.conversations[message.conversation_id or ""]
     lane = ordered.command.lane
+    queue = queue_of(lane, conversation.id)
+    if conversation.queues.get(lane) not in {None, message.id}:
+        work.deferrals.append(deferral(ordered, message, "behind_head", None, queue))
+        return
     conversation.queues = conversation.queues | {lane: message.id}
     work.touch_conversation(conversation)
-    row = deferral(ordered, message, "retry", seconds, queue_of(lane, conversation.id))
-    work.deferrals.append(row)
+    work.deferrals.append(deferral(ordered, message, "retry", seconds, queue))
 
 
 def fail(work: Workset, account: Account, message: Message, at: datetime, error: dict[str, Any]) -> None:

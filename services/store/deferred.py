@@ -73,10 +73,6 @@ class Waiting(NamedTuple):
     headers: dict[str, str]
 
 
-def queue_of(lane: str, conversation_id: str) -> str:
-    return f"{lane}|{conversation_id}"
-
-
 def put_arrays(rows: Sequence[tuple[int, Deferral]]) -> tuple[list[Any], ...]:
     return transpose(
         enumerate(rows),

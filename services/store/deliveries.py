@@ -10,10 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from services.domain.workset import Deferral
+from services.domain.workset import Deferral, queue_of
 from services.store import deferred
 from services.store.arrays import PLACE, Table, of, text, transpose
-from services.store.deferred import queue_of
 from services.store.pools import Connection
 
 ROLE: Final = "recado_notifier"

@@ -137,6 +137,8 @@ async def _blame(
     ((tenant, own),) = items.items()
     if isinstance(error, TenantUnavailableError):
         done.unavailable.setdefault(tenant, []).extend(own)
+    elif isinstance(error, ConflictError):
+        raise error  # nobody's fault: the loop repeats it later
     elif len(own) > 1:
         for item in own:
             await _group(pools, cell, {tenant: [item]}, work, done)

@@ -8,10 +8,30 @@ from services.domain.workset import Deferral
 from services.runtime import clock, metrics
 from services.store import deferred
 from services.store.deferred import UNAVAILABLE
-from services.store.pools import Pools, transaction
+from services.store.pools import Connection, Pools, transaction
+from services.store.tenancy import Statement, in_tenant_groups, run_phase
 
 _LOOK_EVERY_SECONDS: Final = 1.0
 ROLE: Final = "recado_scheduler"
+
+
+_TABLES: Final = (
+    "contact_identities", "contacts", "conversations", "messages", "message_statuses", "wamids", "events",
+)  # fmt: skip
+_ASK: Final = (
+    Statement("", "SELECT set_config('lock_timeout', '200ms', true)"),  # a migration's lock is an answer too
+    *(Statement("", f"SELECT FROM {{s}}.{table} LIMIT 0") for table in _TABLES),
+)
+
+
+async def answers(pools: Pools, cell: str, tenant: int) -> bool:
+    """Whether the tenant's schema can be used under its own role. Raises DependencyAwayError."""
+
+    async def ask(connection: Connection, _group: Mapping[int, list[None]]) -> None:
+        await run_phase(connection, {tenant: _ASK})
+
+    done = await in_tenant_groups(pools, lambda _: cell, {tenant: [None]}, ask)
+    return bool(done.results)
 
 
 class HasRecord(Protocol):

@@ -15,9 +15,10 @@ from services.streams.errors import StartUpError
 from services.streams.topics import Topic, Topics
 
 REQUEST_TIMEOUT_MS: Final = 15_000
+MEMBERS: Final = 5  # place of the members in a described group
 CREATED: Final = 0
-APPEAR_TRIES: Final = 50
-APPEAR_SECONDS: Final = 0.1
+APPEAR_TRIES: Final = 150
+APPEAR_SECONDS: Final = 0.2  # a busy machine's broker was seen to take five seconds
 EXISTS: Final = 36  # the admin client does not raise: codes must be looked at (facts §8)
 
 
@@ -50,14 +51,14 @@ async def create_topics(bootstrap: str, topics: Topics) -> list[str]:
         wrong = {name: for_code(code).__name__ for name, code in codes.items() if code not in {CREATED, EXISTS}}
         if wrong:
             raise StartUpError(f"topics could not be created: {wrong}")
-        await _appeared(client, names)
+        await appeared(client, names)
     created = [name for name, code in codes.items() if code == CREATED]
     get_logger().info("topics_created", count=len(created), existed=len(codes) - len(created))
     return created
 
 
-async def _appeared(client: AIOKafkaAdminClient, names: Sequence[str]) -> None:
-    """A topic is acknowledged before every broker tells of it."""
+async def appeared(client: AIOKafkaAdminClient, names: Sequence[str]) -> None:
+    """Wait for topics just created: they are acknowledged before every broker tells of them."""
     for _ in range(APPEAR_TRIES):
         if len(await describe_topics(client, names)) == len(names):
             return
@@ -77,6 +78,13 @@ async def describe_topics(client: AIOKafkaAdminClient, names: Sequence[str]) -> 
         )
         for name, row in found.items()
     }
+
+
+async def members(bootstrap: str, group: str) -> int:
+    """Count the members of a group. Raises KafkaError when the broker does not say."""
+    async with admin(bootstrap) as client:
+        answers = await client.describe_consumer_groups([group])
+    return sum(len(described[MEMBERS]) for answer in answers for described in answer.groups)
 
 
 async def _configs(client: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -221,7 +221,7 @@ class Producer:
                         headers=list(record.headers),
                     )
                     flight.sent.append(future)
-        except (TimeoutError, KafkaError) as error:
+        except (TimeoutError, KafkaError, AssertionError) as error:  # the last one: no such partition
             flight.failure = type(error).__name__
             if connection.is_dead(client):
                 self._doubt_about(client, "its sender ended")

@@ -1,12 +1,16 @@
 """Is the loop alive? First "not ready", then a new client, then the process ends. Not here: what the loop does."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final, NamedTuple
+
+from aiokafka.errors import KafkaError
 
 from services.runtime.clock import monotonic, now
 from services.runtime.health import Health, State
 from services.runtime.metrics import CONSUMER_IDLE, CONSUMER_LAG
+from services.streams.admin import members
 from services.streams.assignment import Assignment
 from services.streams.errors import DoubtError, RoomStoppedError
 from services.streams.session import Room, Session
@@ -45,6 +49,14 @@ def remedy(signs: Signs) -> Exception | None:
     return None
 
 
+async def left_out(room: Room, session: Session) -> bool:
+    """Whether a member that holds no partition should hold one: the group is no larger than a topic."""
+    names = [room.topics.full(topic) for topic in room.subscribed]
+    most = max(len(session.client.partitions_for_topic(name) or ()) for name in names)
+    count = await members(room.settings.kafka_bootstrap_servers, room.topics.group(room.group))
+    return 0 < count <= most
+
+
 class Watchdog:
     """Looks once a second; the answer to a health question is computed when it is asked, even if the loop is stuck."""
 
@@ -52,6 +64,7 @@ class Watchdog:
         self._room = room
         self._session = session
         self._lag_at = 0.0
+        self._asked_at = 0.0
         self._seen: tuple[Signs, float] | None = None
         health.probe(CHECK, self._answer)
         CONSUMER_IDLE.set_function(lambda: self._aged().turned)
@@ -71,6 +84,17 @@ class Watchdog:
             if monotonic() - self._lag_at >= LAG_SECONDS:
                 self._lag_at = monotonic()
                 self._measure_lag(session)
+            await self._ask_for_partitions(session, session.assignment)
+
+    async def _ask_for_partitions(self, session: Session, assignment: Assignment) -> None:
+        """A copy more than there are partitions holds none and is well; one that was left out joins anew (§6.3)."""
+        since = max(assignment.since, self._asked_at)
+        if assignment.partitions or assignment.over or monotonic() - since < NOT_READY_SECONDS:
+            return
+        self._asked_at = monotonic()
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            if await left_out(self._room, session):
+                session.fail(DoubtError("the group has partitions and gave none to this copy"))
 
     def _answer(self) -> tuple[State, str]:
         """Called from the thread that answers health questions: it reads what was last seen, and adds its age."""

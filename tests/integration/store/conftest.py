@@ -1,6 +1,7 @@
 """A database with tenants that belong to these tests alone."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -9,7 +10,6 @@ import pytest_asyncio
 from psycopg import sql
 
 from services.runtime import crypto
-from services.runtime.settings import Settings
 from services.store import provision
 from services.store.pools import Pools
 from tests.integration.conftest import SettingsFor
@@ -56,9 +56,9 @@ async def store(database: str, settings_for: SettingsFor) -> AsyncIterator[Store
     await pools.close()
 
 
-@pytest.fixture
-def fresh_database(database: str) -> Iterator[str]:
-    """The owner's URL of a database in which there is nothing yet."""
+@contextmanager
+def an_empty_database(database: str) -> Iterator[str]:
+    """Make a database in which there is nothing yet, beside another one; its owner's URL."""
     name = f"recado_fresh_{new_base().hex[:12]}"
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -67,14 +67,7 @@ def fresh_database(database: str) -> Iterator[str]:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-# LOCAL OVERRIDE (deleted before hand-over)
-@pytest.fixture(scope="session")
-def database() -> str:
-    return "postgresql://postgres@127.0.0.1:25432/recado_h8"
-
-
-@pytest.fixture(scope="session")
-def settings_for() -> SettingsFor:
-    return lambda _room, **over: Settings(
-        database_url="postgresql://recado_login:app@127.0.0.1:25432/recado_h8", **over
-    )
+@pytest.fixture
+def fresh_database(database: str) -> Iterator[str]:
+    with an_empty_database(database) as url:
+        yield url

@@ -1,5 +1,7 @@
 """Drives the rooms' own batch transactions on a real database, without Kafka and WhatsApp. Not here: any statement."""
 
+# ruff: noqa: S608 - what is put into these statements is the name of a schema, made of a number
+
 import itertools
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,7 +38,7 @@ TENANT_TABLES = ("contacts", "contact_identities", "conversations", "messages", 
 SHARED_TABLES = ("account_state", "deferred", "send_attempts", "webhook_events")
 _numbers = itertools.count(1)
 
-I = TypeVar("I")
+T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -98,8 +100,8 @@ class Store:
         )
 
     async def in_groups(
-        self, items: Mapping[int, list[I]], work: Callable[[Connection, Mapping[int, list[I]]], Awaitable[R]]
-    ) -> GroupsDone[I, R]:
+        self, items: Mapping[int, list[T]], work: Callable[[Connection, Mapping[int, list[T]]], Awaitable[R]]
+    ) -> GroupsDone[T, R]:
         return await in_tenant_groups(self.pools, lambda _tenant: "default", items, work)
 
     async def hear(self, *told: Told) -> GroupsDone[normaliser.Item, list[tuple[int, Event]]]:

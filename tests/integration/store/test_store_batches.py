@@ -1,14 +1,15 @@
 """The batch transaction on PostgreSQL: a redo is identical, a duplicate is nothing, one's trouble is one's own."""
 
+# ruff: noqa: S608 - what is put into these statements is the name of a schema, made of a number
+
 import asyncio
 import random
 
 import pytest
 
-
 from services.normaliser.record import Told
 from services.providers.cloud.payloads import callback_data
-from services.providers.contract import Identity
+from services.providers.contract import Identity, Update
 from services.store.names import schema_of
 from tests.integration.store.kit import account_of, events_of, new_base, new_wamid, somebody, types_of
 from tests.unit.normaliser.updates import a_status, a_text, an_account_update, an_unknown_update, told
@@ -195,7 +196,7 @@ async def test_batches_on_the_same_keys_meet_without_loss_or_deadlock(store, mak
     some = make_tenants(3)
     for _ in range(50):
         users = [somebody() for _ in range(3)]
-        updates = [a_text(new_wamid(), sender=user) for user in users for _ in range(2)]
+        updates: list[Update] = [a_text(new_wamid(), sender=user) for user in users for _ in range(2)]
         updates += [a_status(word, new_wamid()) for word in ("sent", "delivered")]
         batches = []
         for _ in range(8):
@@ -211,5 +212,3 @@ async def test_batches_on_the_same_keys_meet_without_loss_or_deadlock(store, mak
         assert store.one(f"SELECT count(*) FROM {schema}.message_statuses") == 50 * 2
         assert store.one(f"SELECT count(*) FROM {schema}.conversations WHERE last_sequence <> 2") == 0
         assert store.one(f"SELECT count(DISTINCT (conversation_id, sequence)) FROM {schema}.events") == 50 * 6
-
-

@@ -1,5 +1,7 @@
 """Where sender and normaliser meet on PostgreSQL: whoever comes second finds what the first one left."""
 
+# ruff: noqa: S608 - what is put into these statements is the name of a schema, made of a number
+
 import asyncio
 import random
 from datetime import timedelta
@@ -9,7 +11,7 @@ import pytest
 from services.domain.message import Recipient
 from services.normaliser.record import Told
 from services.providers.cloud.payloads import callback_data
-from services.providers.contract import NotSent, Refused, Sent, Unknown
+from services.providers.contract import Identity, NotSent, Refused, Sent, Unknown
 from services.store.names import schema_of
 from tests.integration.store.kit import account_of, again, events_of, new_base, new_wamid, ordered, somebody, types_of
 from tests.unit.domain.things import NOW
@@ -244,3 +246,28 @@ async def test_a_conversation_is_one_for_what_comes_in_and_what_goes_out(store, 
         store.message(order)["conversation_id"],
     )
     assert found == [("message_received", 1), ("message_sent", 2)]
+
+
+async def test_who_answers_under_the_digits_that_whatsapp_taught_is_in_the_same_conversation(store, account):
+    order, taught = ordered(account), somebody().wa_id
+    await store.settle((await store.call_of(order), Sent(new_wamid(), wa_id=taught)))
+    reply = a_text(new_wamid(), sender=Identity(wa_id=taught))
+    await store.hear(told(reply, account, base=new_base()))
+    schema = schema_of(account.tenant)
+    conversation = store.one(f"SELECT conversation_id FROM {schema}.messages WHERE wamid = %s", reply.wamid)
+    assert conversation == store.message(order)["conversation_id"]
+
+
+async def test_who_took_over_a_number_is_not_the_one_who_had_it(store, account):
+    before, after = somebody(), somebody().bsuid
+    await store.hear(told(a_text(new_wamid(), sender=before), account, base=new_base()))
+    order = ordered(account, to=Recipient(phone=f"+{before.wa_id}"))
+    await store.settle((await store.call_of(order), Sent(new_wamid(), user_id=after)))
+    reply = a_text(new_wamid(), sender=Identity(wa_id=before.wa_id, bsuid=after))
+    await store.hear(told(reply, account, base=new_base()))
+    schema = schema_of(account.tenant)
+    contacts = store.rows(
+        f"SELECT count(DISTINCT contact_id) FROM {schema}.contact_identities WHERE kind = 'bsuid' AND value = ANY(%s)",
+        [before.bsuid, after],
+    )
+    assert contacts == [(2,)]

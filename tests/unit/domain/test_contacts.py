@@ -84,7 +84,11 @@ def test_the_bsuid_decides_and_two_known_contacts_are_never_fused():
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(("Ana", "ana.ec"), ("Ana", "ana.ec")), ((None, "ana.ec"), ("before", "ana.ec")), ((None, None), ("before", None))],
+    [
+        (("Ana", "ana.ec"), ("Ana", "ana.ec")),
+        ((None, "ana.ec"), ("before", "ana.ec")),
+        ((None, None), ("before", None)),
+    ],
 )
 def test_a_name_is_updated_by_one_that_is_given_and_kept_when_none_is(given, expected):
     work = known(ana=[ANA_ID])

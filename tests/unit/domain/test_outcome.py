@@ -8,7 +8,7 @@ import pytest
 from services.domain.delivery import Happening, IllegalMoveError, Status
 from services.domain.outcome import happen, release_queue
 from services.domain.workset import QueueNext
-from tests.unit.domain.things import ACCOUNT, BASE, NOW, a_conversation, a_message, a_workset, announced
+from tests.unit.domain.things import ACCOUNT, BASE, NOW, a_conversation, a_message, a_workset
 
 ERROR = {"code": "whatsapp_rejected", "fault": "whatsapp", "retryable": False}
 LATER = NOW + timedelta(seconds=7)
@@ -111,7 +111,7 @@ def test_outside_of_a_conversation_sequence_is_zero():
 @pytest.mark.parametrize(
     "happening",
     [Happening.ANSWERED, Happening.REFUSED, Happening.LOST, Happening.SAW_DELIVERED],
-    ids=lambda happening: str(happening),
+    ids=str,
 )
 def test_whatever_settles_the_head_sets_the_next_one_due(happening):
     conversation = a_conversation()

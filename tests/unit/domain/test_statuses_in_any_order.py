@@ -35,29 +35,44 @@ def news(draw):
     return words[:place] + draw(OUR_OWN) + words[place:]
 
 
-def predicted(words):
-    rank, failed, unknown, said = 0, False, False, []
-    for word in words:
+class Model:
+    """What is known of a message by its highest rank and two flags; `said` is what is announced, in order."""
+
+    def __init__(self):
+        self.rank, self.failed, self.unknown, self.said = 0, False, False, []
+
+    @property
+    def nothing_known(self):
+        return self.rank == 0 and not self.failed
+
+    def hear(self, word):
         if word == "lost":
-            if rank == 0 and not failed:
-                unknown = True
-                said.append("message_unknown")
+            self.unknown = self.unknown or self.nothing_known
+            self.said += ["message_unknown"] * self.nothing_known
         elif word == "failed":
-            if rank < RANK["delivered"] and not failed:
-                failed = True
-                said.append("message_failed")
-        elif RANK[word] == 1:
-            if rank == 0 and not failed:
-                rank = 1
-                said.append("message_sent")
-        elif RANK[word] > rank:
-            if rank == 0 and not failed:
-                said.append("message_sent")
-            rank, failed = RANK[word], False
-            said.append(f"message_{word}")
-    if failed:
-        return "failed", said
-    return ("unknown" if unknown and rank == 0 else NAMES[rank]), said
+            if self.rank < RANK["delivered"] and not self.failed:
+                self.failed = True
+                self.said.append("message_failed")
+        elif RANK[word] == RANK["sent"]:
+            if self.nothing_known:
+                self.rank = RANK["sent"]
+                self.said.append("message_sent")
+        elif RANK[word] > self.rank:
+            self.said += ["message_sent"] * self.nothing_known + [f"message_{word}"]
+            self.rank, self.failed = RANK[word], False
+
+    @property
+    def status(self):
+        if self.failed:
+            return "failed"
+        return "unknown" if self.unknown and self.rank == 0 else NAMES[self.rank]
+
+
+def predicted(words):
+    model = Model()
+    for word in words:
+        model.hear(word)
+    return model.status, model.said
 
 
 def told(words):

@@ -51,7 +51,9 @@ ONE_THING_MISSING = [
     pytest.param("recorded", set(), "received = recorded", "message acc_1 wamid.1", id="an inbound row is deleted"),
     pytest.param("received", [], "received = recorded", "message acc_1 wamid.1", id="a row that never came in"),
     pytest.param("attempts", {}, "calls = attempts", "msg_1 attempt 1", id="an attempt's row is deleted"),
-    pytest.param("attempts", {"msg_1": {1: "sent", 2: None}}, "calls = attempts", "msg_1 attempt 2", id="an attempt too many"),
+    pytest.param(
+        "attempts", {"msg_1": {1: "sent", 2: None}}, "calls = attempts", "msg_1 attempt 2", id="an attempt too many"
+    ),
     pytest.param("on_the_wire", {"evt_1": {BYTES}}, "announced = on the wire", "evt_2", id="an event was never said"),
     pytest.param("announced", {"evt_1": BYTES}, "announced = on the wire", "evt_2", id="an event was said unstored"),
     pytest.param(

@@ -37,7 +37,17 @@ def test_an_account_s_event_goes_to_the_account_s_topic_and_key_outside_of_any_c
 
 def test_the_nine_keys_are_there_even_when_most_are_null():
     data = data_of(heard(an_account_update()))
-    assert {"account_id", "company_id", "business_id", "conversation_id", "message_id", "from", "to", "content", "type"} <= set(data)
+    assert {
+        "account_id",
+        "company_id",
+        "business_id",
+        "conversation_id",
+        "message_id",
+        "from",
+        "to",
+        "content",
+        "type",
+    } <= set(data)
     assert data["to"] == ACCOUNT.phone_number
 
 
@@ -67,9 +77,7 @@ def test_the_same_change_has_one_name_however_often_it_comes():
 
 
 def test_a_change_of_a_whole_waba_is_each_account_s_own():
-    names = {
-        heard(an_account_update(), account=account).events[0][1].event_id for account in (ACCOUNT, an_account(2))
-    }
+    names = {heard(an_account_update(), account=account).events[0][1].event_id for account in (ACCOUNT, an_account(2))}
     assert len(names) == 2
 
 

@@ -82,7 +82,7 @@ def test_it_reopens_its_conversation():
     work = Workset()
     conversation = a_conversation(contact="cnt_ana", status="archived", unread_count=2, last_sequence=8)
     work.conversations[conversation.id] = conversation
-    work.identities[IdentityKey("bsuid", ANA.bsuid)] = "cnt_ana"
+    work.identities[IdentityKey("bsuid", ANA.bsuid or "")] = "cnt_ana"
     work.contacts["cnt_ana"] = Contact("cnt_ana", "Ana", "ana.ec")
     received(work, a_text())
     assert (conversation.status, conversation.unread_count, conversation.last_sequence) == ("open", 3, 9)

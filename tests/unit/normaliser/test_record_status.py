@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.domain.delivery import Status
 from services.domain.workset import StatusKey, WamidKey, WamidLink
-from services.normaliser.record import first_error, keys_of, record
+from services.normaliser.record import keys_of, record
 from services.providers.cloud.payloads import callback_data
 from services.store.worksets import Keys
 from tests.unit.domain.things import (
@@ -51,7 +51,11 @@ def test_a_status_moves_its_message_and_is_kept():
     hear(work, a_status("delivered"))
     assert message.status == Status.DELIVERED
     (row,) = work.statuses
-    assert (row.key, row.message_id, row.late) == (StatusKey(ACCOUNT.id, WAMID, "delivered", "", NOW), message.id, False)
+    assert (row.key, row.message_id, row.late) == (
+        StatusKey(ACCOUNT.id, WAMID, "delivered", "", NOW),
+        message.id,
+        False,
+    )
     assert announced(work) == ["message_delivered"]
 
 
@@ -174,12 +178,8 @@ def test_a_failure_is_announced_with_meta_s_reason():
     hear(work, a_status("failed", errors=[META_ERROR]))
     error = msgspec.json.decode(work.events[0][1].value)["data"]["error"]
     assert error == message.error
-    assert (error["meta_code"], error["title"], error["details"]) == (
-        131047,
-        "Re-engagement message",
-        "More than 24 hours",
-    )
-    assert (error["fault"], error["retryable"]) == ("whatsapp", False)
+    assert (error["code"], error["meta_code"], error["details"]) == ("window_closed", 131047, "More than 24 hours")
+    assert (error["fault"], error["retryable"]) == ("caller", False)
 
 
 def test_a_failure_that_waited_has_the_same_words_as_one_that_did_not():
@@ -189,12 +189,6 @@ def test_a_failure_that_waited_has_the_same_words_as_one_that_did_not():
     waited.waiting_statuses[KEY] = [a_waiting_status("failed", errors=[META_ERROR])]
     hear(waited, a_status("sent", callback=OURS))
     assert adopted.error == message.error
-
-
-@pytest.mark.parametrize("errors", [None, [], [{}], [{"code": "x", "error_data": "a string"}]])
-def test_no_shape_of_errors_makes_the_reading_fail(errors):
-    error = first_error(errors)
-    assert (error is None) == (not errors)
 
 
 def test_pricing_of_a_status_is_kept_with_row_and_message():

@@ -90,5 +90,10 @@ def make_room_for(work: Workset, one: Told) -> None:
 def a_waiting_status(word: str, wamid: str = WAMID, at: datetime = NOW, **over: Any) -> StatusRow:
     """A status that came before anybody knew its message."""
     key = StatusKey(ACCOUNT.id, wamid, word, "", at)
-    fields: dict[str, Any] = {"key": key, "message_id": None, "late": False, "base": uuid.uuid5(uuid.NAMESPACE_URL, repr(key))}
+    fields: dict[str, Any] = {
+        "key": key,
+        "message_id": None,
+        "late": False,
+        "base": uuid.uuid5(uuid.NAMESPACE_URL, repr(key)),
+    }
     return StatusRow(**(fields | over))

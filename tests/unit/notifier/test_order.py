@@ -1,6 +1,6 @@
-"""A small model: whatever fails, crashes, comes twice or comes late, a conversation's events reach their endpoint in order.
+"""A small model: whatever fails, crashes, comes twice or late, a conversation's events reach an endpoint in order.
 
-The decisions are the room's own; tables and topics are lists here. Two readers run at once, one of the events' topic and
+The decisions are the room's own; tables and topics are lists here. Two readers run at once, one of the events' topic,
 one of what was given back, each one record at a time, as a key's records are.
 """
 
@@ -18,6 +18,7 @@ from services.notifier.plan import (
     Passed,
     Push,
     Put,
+    Result,
     Step,
     conclude,
     decide,
@@ -102,7 +103,7 @@ class Deliveries(RuleBasedStateMachine):
         push, step = self.going.pop(reader, (None, None))
         if push is None:
             return
-        result = Put(NO_SLOT, NO_SLOT_WAIT) if answer is None else judge(answer)
+        result: Result = Put(NO_SLOT, NO_SLOT_WAIT) if answer is None else judge(answer)
         if step is not Step.ATTEMPT:
             result = APPENDED if step is Step.APPEND else Passed()
         elif answer == 200:

@@ -39,7 +39,7 @@ def test_otherwise_it_lives(crash_at):
 
 
 def test_a_point_that_does_not_exist_is_refused_with_those_that_do():
-    with pytest.raises(ValueError, match=r"RECADO_CRASH_AT .*after_lunch.*after_poll"):
+    with pytest.raises(ValueError, match=r"RECADO_CRASH_AT=.*after_lunch.*after_poll"):
         CrashPoints("sender", "sender:after_lunch:1")
 
 

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 from services.scheduler.returning import record_of, sort_out
 from services.store.deferred import Waiting
@@ -11,7 +12,7 @@ BASE = uuid.UUID(int=5)
 
 
 def waiting(**changes):
-    known = {
+    known: dict[str, Any] = {
         "id": 9, "due_at": NOW, "tenant": 7, "reason": "push_retry", "topic": "wa.notify.due", "key": "end_1|conv_1",
         "base": BASE, "n": 3, "payload": b"{}", "headers": {},
     }  # fmt: skip

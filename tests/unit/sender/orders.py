@@ -20,9 +20,7 @@ OTHER_BASE = uuid.UUID("0196202e-7a40-7000-8000-0000000000ff")
 def ordered(*, n: int = 0, base: uuid.UUID = BASE, account: Account = ACCOUNT, **over: Any) -> Ordered:
     """A command and the record that brought it; `over` are fields of the command."""
     command = a_command(account, **over)
-    return Ordered(
-        command=command, name=RecordName(base, n), account=account, topic=LANE_TOPIC, key=f"{account.id}#0"
-    )
+    return Ordered(command=command, name=RecordName(base, n), account=account, topic=LANE_TOPIC, key=f"{account.id}#0")
 
 
 def make_room_for(work: Workset, order: Ordered) -> None:

@@ -370,5 +370,3 @@ def test_a_quoted_wamid_locks_nothing():
     keys_of(ordered(reply_to="wamid.X"), keys)
     assert keys.messages == {MESSAGE_ID}
     assert keys.outbound == set[WamidKey]()
-
-

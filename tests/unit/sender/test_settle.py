@@ -7,12 +7,23 @@ import pytest
 from services.domain.delivery import Happening, Status
 from services.domain.outcome import happen
 from services.domain.retry import RetryPolicy
-from services.domain.workset import QueueNext, WamidKey, WamidLink
-from services.normaliser.record import first_error
+from services.domain.workset import IdentityKey, QueueNext, WamidKey, WamidLink
+from services.providers.cloud.errors import first_error
 from services.providers.contract import NotSent, Refused, Sent, Unknown
 from services.sender.settle import keys_of, settle
 from services.store.worksets import Keys
-from tests.unit.domain.things import ACCOUNT, BASE, IDS, MESSAGE_ID, NOW, a_conversation, a_message, a_workset, announced
+from tests.unit.domain.things import (
+    ACCOUNT,
+    BASE,
+    IDS,
+    MESSAGE_ID,
+    NOW,
+    WA_ID,
+    a_conversation,
+    a_message,
+    a_workset,
+    announced,
+)
 from tests.unit.normaliser.updates import a_waiting_status
 from tests.unit.sender.orders import answered, ordered
 
@@ -93,6 +104,43 @@ def test_an_earlier_attempt_s_answer_does_not_take_the_later_one_s_wamid():
     settled(work, SENT, attempt=1)
     assert message.wamid == "wamid.second"
     assert work.wamids[KEY] == WamidLink(MESSAGE_ID, 1)
+
+
+# what an answer teaches of its recipient
+
+
+def test_the_digits_by_which_whatsapp_knows_a_number_become_the_contact_s():
+    work, _, conversation = a_claimed()
+    settled(work, Sent(WAMID, wa_id="5939876543210"))
+    key = IdentityKey("wa_id", "5939876543210")
+    assert (work.identities[key], work.linked) == (conversation.contact_id, {key})
+
+
+def test_digits_that_are_known_teach_nothing():
+    work, _, _ = a_claimed()
+    settled(work, Sent(WAMID, wa_id=WA_ID))
+    assert work.linked == set()
+
+
+def test_the_user_id_of_an_answer_becomes_the_contact_s_first():
+    work, _, conversation = a_claimed()
+    settled(work, Sent(WAMID, user_id="EC.1"))
+    assert work.identities[IdentityKey("bsuid", "EC.1")] == conversation.contact_id
+
+
+def test_a_name_that_is_somebody_else_s_stays_where_it_is():
+    work, _, _ = a_claimed()
+    work.identities[IdentityKey("bsuid", "EC.1")] = "cnt_somebody_else"
+    settled(work, Sent(WAMID, user_id="EC.1"))
+    assert (work.identities[IdentityKey("bsuid", "EC.1")], work.linked) == ("cnt_somebody_else", set())
+
+
+def test_a_contact_never_gets_a_second_user_id():
+    """The number has changed hands: whoever answers to it now is another user."""
+    work, _, conversation = a_claimed()
+    work.identities[IdentityKey("bsuid", "EC.1")] = conversation.contact_id
+    settled(work, Sent(WAMID, user_id="EC.2"))
+    assert work.identities.get(IdentityKey("bsuid", "EC.2")) is None
 
 
 # WhatsApp refused

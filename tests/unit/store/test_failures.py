@@ -65,7 +65,9 @@ def test_what_has_its_kind_keeps_it(error):
     assert translate(error) is error
 
 
-@pytest.mark.parametrize("error", [KeyError("x"), ValueError("x"), psycopg.DataError("x"), psycopg.ProgrammingError("x")])
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), ValueError("x"), psycopg.DataError("x"), psycopg.ProgrammingError("x")]
+)
 def test_a_bug_of_ours_stays_a_bug(error):
     assert translate(error) is error
 

@@ -1,8 +1,8 @@
 """Reading is total; writing an event gives the same bytes each time."""
 
 import uuid
-from collections import namedtuple
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -15,11 +15,22 @@ from services.streams.topics import TopicName, Topics
 
 TOPICS = Topics("p.", "local")
 AT = datetime(2026, 11, 24, 6, 30, 0, 123456, UTC)
-Consumed = namedtuple("Consumed", "topic partition offset key value headers timestamp")
+
+
+class Fetched(NamedTuple):
+    """What the client hands out, as far as it is read."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    timestamp: int
 
 
 def consumed(key=b"k", value=b"v", found=()):
-    return Consumed("p.wa.webhook.raw", 2, 9, key, value, tuple(found), 1_700_000_000_000)
+    return Fetched("p.wa.webhook.raw", 2, 9, key, value, tuple(found), 1_700_000_000_000)
 
 
 def test_a_record_is_read_with_its_logical_topic_and_its_name():

@@ -13,8 +13,8 @@ from services.streams.checks import Log, refuse_lost_ranges, refuse_torn_lanes
 from services.streams.client import ASSIGNORS, check_assignors
 from services.streams.deadletter import StopLimit, dead_letter
 from services.streams.errors import DoubtError, LostRangeError, RoomStoppedError, StartUpError
-from services.streams.intake import Intake
-from services.streams.topics import TopicName, Topics
+from services.streams.intake import pause_seconds
+from services.streams.topics import TopicName
 from services.streams.watchdog import Signs, judge, remedy
 from tests.unit.streams.kit import BASE, read
 
@@ -82,8 +82,7 @@ def test_waits_double_up_to_a_limit_and_are_spread():
     ids=["waited already", "one", "half", "full", "more than full"],
 )  # fmt: skip
 def test_the_pause_before_a_poll_is_long_after_a_small_batch_and_none_after_a_full_one(records, pause):
-    intake = Intake(Topics("", "local"), [TopicName.RAW], None, outage=None, most=100)
-    assert intake.pause_seconds(records) == pytest.approx(pause)
+    assert pause_seconds(records, 100) == pytest.approx(pause)
 
 
 @pytest.mark.parametrize(

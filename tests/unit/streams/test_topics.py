@@ -13,8 +13,8 @@ def test_every_file_has_its_name_in_the_enum_and_the_other_way_round():
 
 
 def test_the_domain_announces_to_topics_that_exist():
-    assert TopicName.EVENT_MESSAGE == events.MESSAGE_TOPIC
-    assert TopicName.EVENT_ACCOUNT == events.ACCOUNT_TOPIC
+    assert TopicName(events.MESSAGE_TOPIC) is TopicName.EVENT_MESSAGE
+    assert TopicName(events.ACCOUNT_TOPIC) is TopicName.EVENT_ACCOUNT
 
 
 def test_every_lane_of_the_domain_has_its_topic_the_most_urgent_first():

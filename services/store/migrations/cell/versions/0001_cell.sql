@@ -7,6 +7,10 @@ BEGIN
     IF tenant IS NULL OR tenant = '' THEN
         RAISE EXCEPTION 'tenant not set' USING errcode = '42501';
     END IF;
+    -- the setting alone must not open another tenant's rows
+    IF current_user <> 't_' || lpad(tenant, greatest(5, length(tenant)), '0') THEN
+        RAISE EXCEPTION 'tenant and role differ' USING errcode = '42501';
+    END IF;
     RETURN tenant::integer;
 END $$;
 
