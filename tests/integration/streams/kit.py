@@ -18,7 +18,8 @@ from services.runtime.crash import CrashPoints
 from services.runtime.health import Health
 from services.runtime.settings import Settings
 from services.streams import codec, session
-from services.streams.admin import admin
+from services.streams.admin import admin, appeared
+from services.streams.assignment import Assignment
 from services.streams.batch import Batch, Handled
 from services.streams.codec import Outgoing, Record, headers
 from services.streams.consumer import Consumer
@@ -43,6 +44,7 @@ class Run:
             await client.create_topics(
                 [NewTopic(self.topics.full(t), n, 1, topic_configs=config) for t, n in partitions.items()]
             )
+            await appeared(client, [self.topics.full(topic) for topic in partitions])
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[Producer]:
@@ -118,6 +120,11 @@ class RunningRoom:
     def session(self) -> session.Session:
         assert self.consumer._session is not None
         return self.consumer._session
+
+    @property
+    def assignment(self) -> Assignment:
+        assert self.session.assignment is not None
+        return self.session.assignment
 
     @property
     def is_away(self) -> bool:

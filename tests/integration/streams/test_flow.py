@@ -102,7 +102,9 @@ async def test_a_flood_beyond_the_cap_waits_on_the_broker_and_urgent_records_are
         await until(lambda: len(calls.begun) == 1)
         await run.write(*(record(URGENT, str(n), key=f"k{n}") for n in range(9)))
         await until(lambda: len(calls.values(URGENT)) == 9)
-        assert 100 <= room.session.assignment.queues.held(BULK) < 600
+        queues = room.assignment.queues
+        assert queues is not None
+        assert 100 <= queues.held(BULK) < 600
         calls.let_go.set()
         await until_committed(run, "sender", {(URGENT, 0): 9, (BULK, 0): 600})
     assert by_key(await run.log(EVENTS))["hang"] == [b"%d" % n for n in range(600)]
@@ -120,7 +122,7 @@ async def test_a_revocation_begins_nothing_new_and_waits_for_what_runs(run: Run)
     async with run.room(calls, flow=Flow(by_record_key, Slots(3)), on_revoked=on_revoked) as first:
         await until(lambda: len(calls.begun) == 3)
         async with run.room(peer, flow=Flow(by_record_key, Slots(3))) as second:
-            await until(first.session.assignment.ending.is_set)
+            await until(first.assignment.ending.is_set)
             calls.let_go.set()
             await until(lambda: len(first.held()) == 1 and len(second.held()) == 1)
             await until_committed(run, "sender", {(RAW, 0): 4, (RAW, 1): 4})

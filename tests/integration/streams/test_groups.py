@@ -9,6 +9,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 
 from services.streams.errors import LostRangeError, RoomStoppedError, StartUpError
 from services.streams.topics import LANE_TOPICS, TopicName
+from services.streams.watchdog import left_out
 from tests.integration.streams.kit import Gate, Run, by_key, records, until, until_committed
 
 RAW = TopicName.RAW
@@ -30,10 +31,10 @@ async def test_a_batch_of_a_former_grant_commits_nothing_when_its_partition_come
             await run.write(*records(RAW, range(5, 9), partition=taken))
             await until_committed(run, "sender", {(RAW, taken): 9})
         await until(lambda: len(first.held()) == 2)
-        epoch = first.session.assignment.epoch
+        epoch = first.assignment.epoch
         old.opened.set()
         await until_committed(run, "sender", {(RAW, 1 - taken): 5})
-        assert first.session.assignment.epoch == epoch
+        assert first.assignment.epoch == epoch
         assert (await run.committed("sender"))[RAW, taken] == 9
 
 
@@ -43,13 +44,13 @@ async def test_a_batch_is_finished_and_committed_before_its_partition_goes_to_an
     slow, peer = Gate(is_open=False), Gate()
     async with run.room(slow) as first:
         await until(lambda: len(slow.seen) == 40)
-        epoch = first.session.assignment.epoch
+        epoch = first.assignment.epoch
         async with run.room(peer) as second:
-            await until(first.session.assignment.ending.is_set)
+            await until(first.assignment.ending.is_set)
             await asyncio.sleep(0.3)
             slow.opened.set()
             await second.joined()
-            await until(lambda: first.session.assignment.epoch > epoch)
+            await until(lambda: first.assignment.epoch > epoch)
             await run.write(*records(RAW, ["a"], partition=0), *records(RAW, ["b"], partition=1))
             await until_committed(run, "sender", {(RAW, 0): 21, (RAW, 1): 21})
     assert sorted(slow.seen + peer.seen) == sorted([str(n).encode() for n in range(20)] * 2 + [b"a", b"b"])
@@ -100,6 +101,16 @@ async def test_a_group_with_another_assignor_is_refused(run: Run):
         with pytest.raises(StartUpError, match="another assignor"):
             async with run.room(Gate()) as room:
                 await room.task
+
+
+async def test_a_copy_without_partitions_is_left_out_only_if_the_group_is_no_larger_than_a_topic(run: Run):
+    await run.create({RAW: 1, EVENTS: 1})
+    async with run.room(Gate()) as first:
+        await first.joined()
+        assert await left_out(first.consumer._room, first.session)
+        async with run.room(Gate()) as second:
+            await until(lambda: second.consumer._session is not None and second.session.assignment is not None)
+            assert not await left_out(first.consumer._room, first.session)
 
 
 async def test_joins_and_leaves_under_load_repeat_and_lose_nothing(run: Run):

@@ -72,7 +72,7 @@ async def test_replies_are_sent_and_their_loss_stops_nothing(run: Run):
     async def answer(batch: Batch):
         fitting = record(TopicName.REPLY, "sent", partition=1)
         too_large = record(TopicName.REPLY, "x" * 1_000_000, partition=1)
-        yield Handled(batch.records, replies=[too_large, fitting])
+        yield Handled(batch.records, replies=[too_large, fitting, record(TopicName.REPLY, "nowhere", partition=99)])
 
     async with run.room(answer):
         await until_committed(run, "sender", {(RAW, 0): 1})
