@@ -19,7 +19,8 @@ _TENANT: Final = frozenset({
     "42703",  # column missing: migrating
     "42501",  # not permitted
 })  # fmt: skip
-_AWAY_CLASSES: Final = ("08", "53", "57", "58")  # connection, resources, operator intervention, system error
+# connection, resources, operator intervention, system error; a transaction that stood idle too long and was ended
+_AWAY_CLASSES: Final = ("08", "53", "57", "58", "25P03")
 
 
 def translate(error: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 Kafka is played by the test: it hands over records, and gives back what waited as the scheduler would.
 """
 
+import asyncio
 import base64
 import json
 import secrets
@@ -10,8 +11,8 @@ import uuid
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from standardwebhooks import Webhook
@@ -20,14 +21,16 @@ from services.domain.events import MESSAGE_TOPIC
 from services.domain.ids import RecordName, parse_record_name
 from services.domain.tenants import Endpoint
 from services.notifier.handle import Deps, handle
+from services.notifier.plan import APPENDED, Push, conclude
 from services.notifier.slots import EndpointSlots
 from services.runtime import clock, crypto
 from services.runtime.http import session
 from services.scheduler.returning import record_of
 from services.simulator.orchestrator import orchestrator_simulator
-from services.store import provision
+from services.store import deliveries, provision
 from services.store.accounts import put_endpoint
 from services.store.deferred import Waiting
+from services.store.deliveries import Change, Delivery, PushKey
 from services.store.directory import ROLE as DIRECTORY_ROLE
 from services.store.directory import Directory
 from services.store.pools import Pools, transaction
@@ -43,12 +46,13 @@ class Room:
     """One notifier, one tenant with endpoints at the simulator, and a broker that the test plays."""
 
     deps: Deps
+    directory: Directory
     pools: Pools
     owner: psycopg.AsyncConnection
     tenant: int
     url: str
+    control_url: str
     secret: str
-    control: httpx.AsyncClient
     dead: list = field(default_factory=list)
     settled: list = field(default_factory=list)
 
@@ -62,52 +66,65 @@ class Room:
 
     async def register(self, path: str = "/events", **fields) -> str:
         endpoint = f"end_{uuid.uuid5(uuid.NAMESPACE_URL, f'{self.tenant}{path}').hex[:26]}"
-        key = self.deps.directory.data_key(self.tenant)
+        key = self.directory.data_key(self.tenant)
         async with transaction(self.pools.directory, DIRECTORY_ROLE) as connection:
             await put_endpoint(connection, key, endpoint_id=endpoint, tenant=self.tenant, url=self.url + path,
                                secrets=[self.secret.encode()], **fields)  # fmt: skip
-        await self.deps.directory.refresh()
+        await self.directory.refresh()
         return endpoint
 
     async def returned(self, *, due: bool = True) -> list[Record]:
         """Take what waits and is due now, or all that ever will be, as the scheduler would give it back."""
         cursor = await self.owner.execute(
-            f"""DELETE FROM recado.deferred WHERE tenant_id = %s AND due_at IS NOT NULL
-            AND (due_at <= clock_timestamp() OR NOT {due})
+            """DELETE FROM recado.deferred WHERE tenant_id = %s AND due_at IS NOT NULL
+            AND (due_at <= clock_timestamp() OR NOT %s)
             RETURNING id, due_at, tenant_id, reason, topic, key, base, n, payload, headers""",
-            (self.tenant,),
+            (self.tenant, due),
         )
         rows = sorted((Waiting(*row) for row in await cursor.fetchall()), key=lambda row: row.id)
         return [given_back(row) for row in rows]
 
     async def rows(self, table: str, columns: str, order: str) -> list[tuple]:
         cursor = await self.owner.execute(
-            f"SELECT {columns} FROM recado.{table} WHERE tenant_id = %s ORDER BY {order}", (self.tenant,)
+            f"SELECT {columns} FROM recado.{table} WHERE tenant_id = %s ORDER BY {order}",  # noqa: S608 - the test's own
+            (self.tenant,),
         )
         return await cursor.fetchall()
 
+    async def somebody_waits_for_a_lock(self) -> bool:
+        cursor = await self.owner.execute("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return await cursor.fetchone() is not None
+
     async def received(self, path: str = "/events") -> list[dict]:
-        answer = await self.control.get("/control/received", params={"match": path})
-        return [item for item in answer.json()["items"] if item["path"] == path]
+        async with self.deps.session.get(f"{self.control_url}/control/received", params={"match": path}) as answer:
+            items = (await answer.json())["items"]
+        return [item for item in items if item["path"] == path]
 
     async def got(self, path: str = "/events") -> list[str]:
         return [item["headers"]["webhook-id"] for item in await self.received(path)]
 
     async def fault(self, path: str = "/events", times: int = 1, **action) -> None:
-        answer = await self.control.post(
-            "/control/faults", json={"match": {"path": path}, "action": action, "times": times}
-        )
-        answer.raise_for_status()
+        fault = {"match": {"path": path}, "action": action, "times": times}
+        async with self.deps.session.post(f"{self.control_url}/control/faults", json=fault) as answer:
+            answer.raise_for_status()
 
     async def event(self, conversation: str = CONVERSATION, **changes) -> Record:
         name = uuid.UUID(int=secrets.randbits(128))
         value = json.dumps({"event_id": str(name), "data": {"content": "¡hola!"}}).encode()
-        known = {
+        known: dict[str, Any] = {
             "topic": TopicName(MESSAGE_TOPIC), "partition": 0, "offset": secrets.randbits(31), "key": conversation,
             "value": value, "timestamp_ms": 0, "name": RecordName(name, 0),
             "headers": {"tenant": str(self.tenant).encode(), "ce_type": b"message_received"},
         }  # fmt: skip
         return Record(**(known | changes))
+
+
+async def until(ask):
+    """Ask again and again; the suite's own timeout is the only limit."""
+    while True:
+        if await ask():
+            return
+        await asyncio.sleep(0.02)
 
 
 def given_back(row: Waiting) -> Record:
@@ -130,12 +147,11 @@ async def running_room(database, settings, default=lambda _: None):
     owner = await psycopg.AsyncConnection.connect(database, autocommit=True)
     async with (
         orchestrator_simulator() as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as control,
         owner,
         http,
     ):
         deps = Deps(pools, directory, http, EndpointSlots(), default)
-        yield Room(deps, pools, owner, tenant, url, secret, control)
+        yield Room(deps, directory, pools, owner, tenant, url, url, secret)
     await pools.close()
 
 
@@ -367,7 +383,7 @@ async def test_a_slow_endpoint_holds_back_only_its_own_records(room, database, s
     await room.register(max_in_flight=1, timeout_seconds=3)
     async with running_room(database, settings_for("notifier")) as other:
         await other.register()
-        await room.deps.directory.refresh()
+        await room.directory.refresh()
         await room.fault(kind="delay", seconds=1.0)
         slow, fast = await room.event(), await other.event()
 
@@ -443,7 +459,7 @@ async def test_a_disabled_endpoint_gets_nothing_new_and_what_waited_for_it_ends(
         "UPDATE recado_directory.endpoints SET status = 'disabled', changed_at = clock_timestamp() WHERE id = %s",
         (endpoint,),
     )
-    await room.deps.directory.refresh()
+    await room.directory.refresh()
 
     assert await room.push(second) == [second]
     await room.push(*await room.returned(due=False))
@@ -459,7 +475,7 @@ async def test_a_paused_endpoint_keeps_its_events_without_an_attempt(room):
         "UPDATE recado_directory.endpoints SET status = 'paused', changed_at = clock_timestamp() WHERE id = %s",
         (endpoint,),
     )
-    await room.deps.directory.refresh()
+    await room.directory.refresh()
     first, second = [await room.event() for _ in range(2)]
 
     await room.push(first)
@@ -481,3 +497,56 @@ async def test_when_partitions_are_taken_away_what_was_not_begun_is_left_to_the_
     assert handled == []
     assert await room.received() == []
     assert await room.rows("deliveries", "1", "1") == []
+
+
+async def test_an_answer_that_came_while_the_database_went_away_is_stored_when_it_is_back_and_not_asked_again(room):
+    await room.register()
+    event = await room.event()
+    await room.fault(kind="delay", seconds=0.5)
+
+    pushing = asyncio.create_task(room.push(event))
+    await until(room.received)
+    await room.owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'recado_login'")
+
+    assert await pushing == [event]
+    assert len(await room.received()) == 1
+    assert await room.rows("deliveries", "n, outcome", "n") == [(0, "acknowledged")]
+
+
+async def test_an_event_that_was_to_wait_goes_out_itself_when_its_queue_closes_in_that_moment(room):
+    endpoint = await room.register()
+    first, second = [await room.event() for _ in range(2)]
+    await room.fault(kind="status", status=500)
+    await room.push(first)
+    await room.returned(due=False)
+    key = PushKey(room.tenant, endpoint, CONVERSATION, first.name.base)
+
+    async with transaction(room.pools.cell("default"), deliveries.ROLE) as connection:
+        await deliveries.lock(connection, [key], [])
+        appending = asyncio.create_task(room.push(second))
+        await until(room.somebody_waits_for_a_lock)
+        acknowledged = Delivery(1, "acknowledged", 200, None)
+        await deliveries.write(connection, [Change(key=key, delivery=acknowledged, closed=True)])
+
+    assert await appending == [second]
+    assert (await room.got())[-1] == str(second.name.base)
+    assert await room.rows("deferred", "1", "1") == []
+
+
+async def test_one_that_joins_a_queue_in_the_moment_its_head_is_settled_is_not_forgotten(room):
+    endpoint = await room.register()
+    first, second = [await room.event() for _ in range(2)]
+    await room.fault(kind="status", status=500)
+    await room.push(first)
+    (again,) = await room.returned(due=False)
+    key = PushKey(room.tenant, endpoint, CONVERSATION, second.name.base)
+
+    async with transaction(room.pools.cell("default"), deliveries.ROLE) as connection:
+        (seen,) = await deliveries.lock(connection, [key], [])
+        settling = asyncio.create_task(room.push(again))
+        await until(room.somebody_waits_for_a_lock)
+        late = Push(key=key, n=0, returned=False, kind="message_sent", body=second.value)
+        await deliveries.write(connection, [conclude(late, APPENDED, seen, (), 0.0)])
+
+    assert await settling == [again]
+    assert [record.name for record in await room.returned()] == [second.name]
