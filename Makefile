@@ -44,7 +44,7 @@ demo: $(READY) ## Only the demonstration, on a stack that is up [SEED=n] [MESSAG
 ##@ Tests
 
 test: check ## All set-up and every test that belongs in CI
-	@$(PYTEST) tests/contract tests/integration
+	@$(PYTEST) tests/contract tests/integration tests/e2e
 
 check: lint unit ## Seconds: lint, types, import contracts, unit tests
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from services.devstack import lifecycle, progress, status
 from services.devstack.ports import PortBaseError
+from services.devstack.seed import FORMAT
 from services.devstack.stack import Stack, StackError
 from services.runtime.settings import SettingsError, load
 
@@ -50,7 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("status", help="what runs, and how it does")
     verbs.add_parser("clean", help="down, and remove data outside the state folder")
     verbs.add_parser("logs", help="follow a log").add_argument("room", nargs="?", default="")
-    verbs.add_parser("seed", help="make tenants, accounts and endpoints").add_argument("file", type=Path)
+    seed = verbs.add_parser(
+        "seed", help="make tenants, accounts and endpoints", epilog=FORMAT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    seed.add_argument("file", type=Path)
     return parser
 
 

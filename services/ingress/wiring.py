@@ -29,6 +29,7 @@ from services.streams.tail import Tail
 from services.streams.topics import LANE_TOPICS, TopicName, Topics
 
 ROOM: Final = "ingress"
+_CLOSED: Final = "the API's port is not open yet: Kafka or the database has not answered"
 _NEEDED: Final = (TopicName.RAW, TopicName.REPLY, *LANE_TOPICS.values())
 
 
@@ -36,6 +37,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Run one copy of ingress until it is told to stop; what runs is finished."""
     topics = Topics(settings.topic_prefix, settings.profile)
     health = Health()
+    health.set("http", "down", _CLOSED)
     serve(health, settings.metrics_port)
     watching = asyncio.create_task(broker.watch(settings.kafka_bootstrap_servers, health, stop), name="broker")
     try:
@@ -56,7 +58,9 @@ async def _open_door(settings: Settings, topics: Topics, health: Health, stop: a
         deps = make_deps(settings, topics, health, store, producer)
         async with _beside(settings, topics, deps, stop):
             freeze_garbage()
-            await serve_until(make_server(make_app(deps), settings.http_port or settings.port_base), stop)
+            server = make_server(make_app(deps), settings.http_port or settings.port_base)
+            health.probe("http", lambda: ("ok", "") if server.started else ("down", _CLOSED))
+            await serve_until(server, stop)
         await producer.stop()
 
 

@@ -4,27 +4,32 @@ A fixture of these may be imported into another folder's conftest: what is start
 """
 
 import dataclasses
+import fcntl
 import itertools
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import psycopg
 import pytest
 
-from services.devstack import demo_file, infrastructure, lifecycle, memcached, prepare, procfs
+from services.devstack import demo_file, infrastructure, lifecycle, memcached, prepare, procfs, progress, rooms
 from services.devstack.ports import MEMCACHED
 from services.devstack.stack import HOST, Stack
 from services.runtime.settings import Settings
 
 FIRST_BASE = 28000
 STEP = 40
+OPEN_SECONDS = 30.0
 TEST_DATABASE = "recado_tests"
 
 T = TypeVar("T")
 _started: dict[str, Any] = {}
+_marks: list[IO[str]] = []
 
 
 class SettingsFor(Protocol):
@@ -40,9 +45,9 @@ class Corridor:
 
 
 @pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def stack(request: pytest.FixtureRequest) -> Stack:
     """Kafka, PostgreSQL and Memcached on ports and in a folder of their own; no rooms yet."""
-    return _once("stack", lambda: _start_stack(request, tmp_path_factory.mktemp("stack")))
+    return _once("stack", lambda: _start_stack(request.config))
 
 
 @pytest.fixture(scope="session")
@@ -90,18 +95,26 @@ def _once(name: str, start: Callable[[], T]) -> T:
     return found
 
 
-def _start_stack(request: pytest.FixtureRequest, folder: Path) -> Stack:
-    base = next(_free_bases(_worker(request.config)))
-    settings = Settings(port_base=base, state_dir=str(folder), consumer_session_seconds=6.0)
-    made = Stack.of(settings)
-    request.config.add_cleanup(lambda: lifecycle.clean(made))
+def _start_stack(config: pytest.Config) -> Stack:
+    """The folder is none of pytest's: another run may remove those, and nobody but their owner may enter them."""
+    folder = Path(tempfile.mkdtemp(prefix="recado-tests-"))
+    folder.chmod(0o755)
+    base = next(_free_bases(_worker(config)))
+    made = Stack.of(Settings(port_base=base, state_dir=str(folder), consumer_session_seconds=6.0))
+    config.add_cleanup(lambda: _end(made))
     infrastructure.infrastructure_up(made)
     return made
 
 
+def _end(stack: Stack) -> None:
+    lifecycle.clean(stack)
+    shutil.rmtree(stack.state_dir)
+
+
 def _start_corridor(stack: Stack) -> Corridor:
     lifecycle.up(stack)
-    prepare.register_with_simulators(stack)
+    # a room's own /health may be good a moment before the API's port is open
+    progress.wait_until("ingress", "opening its port", OPEN_SECONDS, lambda: rooms.health(stack.ports.ingress)[0])
     return Corridor(stack, msgspec.json.decode(demo_file.path(stack).read_bytes()))
 
 
@@ -124,8 +137,20 @@ def _worker(config: pytest.Config) -> int:
 
 
 def _free_bases(worker: int) -> Iterator[int]:
-    """Port bases of which nobody uses a port now; workers begin far apart so that two never try the same one."""
+    """Port bases that are ours: marked by a lock that lives as long as this process, and nobody uses a port now."""
     for turn in itertools.count():
         base = FIRST_BASE + STEP * (worker * 20 + turn)
-        if all(procfs.is_free(HOST, base + offset) for offset in range(MEMCACHED + 1)):
+        if _mark(base) and all(procfs.is_free(HOST, base + offset) for offset in range(MEMCACHED + 1)):
             yield base
+
+
+def _mark(base: int) -> bool:
+    """Two runs that begin at the same moment would both find the ports free."""
+    mark = (Path(tempfile.gettempdir()) / f"recado-ports-{base}.lock").open("w")
+    try:
+        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        mark.close()
+        return False
+    _marks.append(mark)
+    return True
