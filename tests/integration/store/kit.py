@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - what is put into these statements is the name of a schema, made of a number
 
+import asyncio
 import itertools
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,6 +14,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
+from services.domain.errors import DependencyAwayError
 from services.domain.events import Event
 from services.domain.ids import RecordName
 from services.domain.message import Recipient
@@ -40,6 +42,16 @@ _numbers = itertools.count(1)
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+async def as_the_loop_does(attempt: Callable[[], Awaitable[R]]) -> R:
+    """Repeat while the database is away: other tests restart it under the pools that live as long as the session."""
+    for _ in range(50):
+        try:
+            return await attempt()
+        except DependencyAwayError:
+            await asyncio.sleep(0.1)
+    return await attempt()
 
 
 def new_wamid() -> str:
@@ -102,7 +114,7 @@ class Store:
     async def in_groups(
         self, items: Mapping[int, list[T]], work: Callable[[Connection, Mapping[int, list[T]]], Awaitable[R]]
     ) -> GroupsDone[T, R]:
-        return await in_tenant_groups(self.pools, lambda _tenant: "default", items, work)
+        return await as_the_loop_does(lambda: in_tenant_groups(self.pools, lambda _tenant: "default", items, work))
 
     async def hear(self, *told: Told) -> GroupsDone[normaliser.Item, list[tuple[int, Event]]]:
         """The normaliser's transaction for a batch of one record each."""
