@@ -4,10 +4,13 @@ import hashlib
 import hmac
 import re
 import uuid
+from base64 import b32encode
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, as TypeID writes it
 SUFFIX_LENGTH: Final = 26  # 128 bits
+_OURS: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ALPHABET.encode())
 _VALUE_OF: Final = {letter: value for value, letter in enumerate(ALPHABET)}
 _MESSAGE_ID: Final = re.compile(rf"msg_[0-7][{ALPHABET}]{{25}}\Z")
 _TYPED_ID: Final = re.compile(rf"[a-z]{{3,4}}_[0-7][{ALPHABET}]{{25}}\Z")
@@ -18,13 +21,14 @@ RECADO_NAMESPACE: Final = uuid.UUID("0b6c8a52-7f0e-5c1e-9a35-3f6f2c5e7d11")
 """Namespace of every UUIDv5 that Recado derives; changing it would make old names new."""
 
 
+_NAMESPACE_BYTES: Final = RECADO_NAMESPACE.bytes
+_UUID_CLEAR: Final = ~(0xF000 << 64 | 0xC000 << 48) & (1 << 128) - 1
+_UUID5_BITS: Final = 5 << 76 | 0x8000 << 48  # version 5, RFC variant
+
+
 def encode128(number: int) -> str:
     """Write 128 bits as 26 base32 characters."""
-    letters = []
-    for _ in range(SUFFIX_LENGTH):
-        letters.append(ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(letters))
+    return b32encode(number.to_bytes(20)).translate(_OURS)[-SUFFIX_LENGTH:].decode()
 
 
 def decode128(text: str) -> int:
@@ -45,7 +49,9 @@ def is_typed_id(text: str, prefix: str) -> bool:
 
 def derived_id(prefix: str, *parts: str) -> str:
     """Derive the id of a thing from its natural key, so that whoever meets it first gives it the same id."""
-    return typed_id(prefix, uuid.uuid5(RECADO_NAMESPACE, "\x1f".join((prefix, *parts))))
+    digest = hashlib.sha1(_NAMESPACE_BYTES + "\x1f".join((prefix, *parts)).encode(), usedforsecurity=False).digest()
+    number = int.from_bytes(digest[:16]) & _UUID_CLEAR | _UUID5_BITS  # what uuid.uuid5 does, without the object
+    return f"{prefix}_{encode128(number)}"
 
 
 def event_id(event_type: str, *natural_key: str) -> uuid.UUID:
@@ -108,6 +114,7 @@ class MessageIds:
         return hmac.new(self._key, body, hashlib.sha256).digest()[:4]
 
 
+@lru_cache(maxsize=4096)
 def inbound_message_id(account_id: str, wamid: str) -> str:
     """The id of a user's message: derived, so that every delivery of it finds the same row."""
     return derived_id("msg", account_id, "inbound", wamid)

@@ -5,6 +5,7 @@ writes each changed row once (4). Not here: what a record means, SQL.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -268,5 +269,6 @@ def queue_of(lane: str, conversation: str) -> str:
     return f"{lane}|{conversation}"
 
 
+@lru_cache(maxsize=16384)
 def conversation_id(account_id: str, contact_id: str) -> str:
     return derived_id("conv", account_id, contact_id)

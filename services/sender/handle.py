@@ -32,7 +32,7 @@ from services.streams.batch import Batch, Dead, Handled
 from services.streams.codec import Outgoing, Record, event_outgoing
 from services.streams.topics import TopicName
 
-_GATHER_SECONDS = 0.003  # answers that come this close together share a transaction
+_GATHER_SECONDS = 0.010  # answers that come this close together share a transaction
 
 
 class Directory(Protocol):

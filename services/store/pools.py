@@ -19,7 +19,11 @@ from services.store.failures import translate
 Connection = psycopg.AsyncConnection[TupleRow]
 _CHECKOUT_SECONDS: Final = 5.0
 _RECYCLE_SECONDS: Final = 900.0  # bounds what a backend's relation cache grows to
-_OPTIONS: Final = "-c client_connection_check_interval=5s -c lock_timeout=10s"
+# A batch's statements look rows up by key, whatever is in the arrays. Planning them anew each time costs more than
+# running them; and a plan made while a tenant's tables were empty must not read them whole for ever after.
+_BY_KEY: Final = "plan_cache_mode=force_generic_plan enable_seqscan=off enable_hashjoin=off enable_mergejoin=off"
+_SETTINGS: Final = f"client_connection_check_interval=5s lock_timeout=10s {_BY_KEY}".split()
+_OPTIONS: Final = " ".join(f"-c {setting}" for setting in _SETTINGS)
 _TAKE_ROLE: Final = "SELECT set_config('role', %s, true), set_config('search_path', '', true)"
 
 
