@@ -1,11 +1,17 @@
-"""The limit of ingress: a bare ASGI handler that reads the body and answers the same bytes, served with the same
-settings of uvicorn. `python -m tests.bench.bare_ingress PORT CORE`. Nothing of the product runs here."""
+"""The limit of ingress: a bare ASGI handler that reads the body and answers the same bytes, on ingress's own server.
+
+`python -m tests.bench.bare_ingress PORT CORE`. Nothing else of the product runs here.
+"""
 
 import os
 import sys
-from typing import Any, Final
+from typing import Any, Final, cast
 
-import uvicorn
+import uvloop
+
+from services.ingress.app import App
+from services.ingress.server import make_server
+from services.runtime.lifecycle import freeze_garbage
 
 _ANSWER: Final = b'{"status":"received"}'
 _HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", str(len(_ANSWER)).encode())]
@@ -21,10 +27,9 @@ async def app(_scope: Any, receive: Any, send: Any) -> None:
 def main() -> None:
     port, core = int(sys.argv[1]), int(sys.argv[2])
     os.sched_setaffinity(0, {core})
-    uvicorn.run(
-        app, host="127.0.0.1", port=port, loop="uvloop", http="httptools", ws="none", lifespan="off", log_config=None,
-        access_log=False, server_header=False, date_header=True, proxy_headers=False,
-    )  # fmt: skip
+    server = make_server(cast("App", app), port)
+    freeze_garbage()
+    uvloop.run(server.serve())
 
 
 if __name__ == "__main__":

@@ -143,9 +143,8 @@ async def write(connection: psycopg.AsyncConnection[Any], phase: Phase) -> None:
             await cursor.fetchall()
 
 
-async def _run(plan: Plan) -> Seen:
+async def _run(plan: Plan, values: Sequence[bytes]) -> Seen:
     settings = load()
-    values: list[bytes] = msgspec.msgpack.decode(Path(plan.records).read_bytes())
     async with opened(settings, Health(), asyncio.Event(), size=1) as store:
         ready = prepare(values, plan, store.directory)
     connection = await psycopg.AsyncConnection.connect(settings.database_url, prepare_threshold=5)
@@ -173,7 +172,8 @@ def _cpu() -> float:
 def main() -> None:
     plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)
     os.sched_setaffinity(0, {plan.core})
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(_run(plan))))
+    values: list[bytes] = msgspec.msgpack.decode(Path(plan.records).read_bytes())
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(_run(plan, values))))
 
 
 if __name__ == "__main__":

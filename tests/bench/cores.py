@@ -11,13 +11,13 @@ import msgspec
 _PROC: Final = Path("/proc")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _KIB: Final = 1024
+_ALLOWED: Final = sorted(os.sched_getaffinity(0))  # before this program binds itself to one of them
 _GONE: Final = (FileNotFoundError, ProcessLookupError)
 
 
 def two() -> tuple[int, int]:
     """The core of the process under test, and the one of everything else. One core alone serves as both."""
-    allowed = sorted(os.sched_getaffinity(0))
-    return allowed[0], allowed[min(1, len(allowed) - 1)]
+    return _ALLOWED[0], _ALLOWED[min(1, len(_ALLOWED) - 1)]
 
 
 def pin(pid: int, cores: Iterable[int]) -> None:
@@ -80,7 +80,10 @@ class Meter:
     def read(self) -> dict[str, float]:
         used = {name: cpu_seconds(pid) - self._before[name] for name, pid in self._pids.items()}
         elsewhere = machine_seconds() - self._machine - sum(used.values())
-        return {**{name: round(seconds, 3) for name, seconds in used.items()}, "elsewhere": round(max(0.0, elsewhere), 3)}
+        return {
+            **{name: round(seconds, 3) for name, seconds in used.items()},
+            "elsewhere": round(max(0.0, elsewhere), 3),
+        }
 
 
 def _stat(pid: int) -> list[int] | None:
@@ -94,7 +97,7 @@ def _stat(pid: int) -> list[int] | None:
 
 def _listed(folder: Path) -> list[str]:
     try:
-        return os.listdir(folder)
+        return [path.name for path in folder.iterdir()]
     except _GONE:
         return []
 

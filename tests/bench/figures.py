@@ -63,12 +63,15 @@ class Figure(msgspec.Struct, kw_only=True):
     def row(self) -> tuple[str, ...]:
         sign = "≤" if self.most else "≥"
         own = "" if self.ratio is not None else f" {self.unit}"
-        bounds = ["" if bound is None else f"{sign} {bound:g}{own}" for bound in (self.passes, self.goal)]
-        limit, ratio = self.limit, self.ratio
+        limit, ratio, verdict = self.limit, self.ratio, self.verdict
         return (
-            self.part, f"{_short(self.measured)} {self.unit}", "" if limit is None else f"{_short(limit)} {self.unit}",
-            "" if ratio is None else f"{ratio:.2f}", *bounds, self.verdict.upper() if self.verdict == "short" else self.verdict,
-        )  # fmt: skip
+            self.part,
+            f"{_short(self.measured)} {self.unit}",
+            "" if limit is None else f"{_short(limit)} {self.unit}",
+            "" if ratio is None else f"{ratio:.2f}",
+            *("" if bound is None else f"{sign} {bound:g}{own}" for bound in (self.passes, self.goal)),
+            verdict.upper() if verdict == "short" else verdict,
+        )
 
 
 def table(figures: Sequence[Figure]) -> str:

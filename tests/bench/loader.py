@@ -70,7 +70,7 @@ class _Connection(asyncio.Protocol):
         self._load.answered(self, self._parser.get_status_code(), clock.monotonic() - self._began)
         self._parser = httptools.HttpResponseParser(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._load.broke(self)
 
 
@@ -129,7 +129,7 @@ class _Load:
             self.done.set()
 
     async def keep_pace(self) -> None:
-        """Send at the rate; a request's time counts from when it was due, so a stall is seen in every wait behind it."""
+        """Send at the rate; a request's time counts from when it was due, so a stall shows in every wait behind it."""
         began = clock.monotonic()
         sent = 0
         while not self.done.is_set():

@@ -4,10 +4,12 @@ The rate of a stream room is read from the timestamps of its events after the ru
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
 
-from services.ledger.log import Log
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
 from services.runtime import clock
 from services.streams.codec import Outgoing
 from services.streams.producer import Producer
@@ -46,20 +48,47 @@ async def fill(stage: Stage, topics: Topics, outgoing: Sequence[Outgoing]) -> No
 
 async def course(stage: Stage, topics: Topics, expected: int, *, of: str) -> Course:
     """Wait until a room has announced `expected` events of messages, then read when it did."""
-    names = [TopicName.EVENT_MESSAGE]
-    async with Log(stage.stack.kafka_bootstrap, topics) as log:
+    async with _reader(stage) as reader:
+        partitions = [
+            TopicPartition(topics.full(TopicName.EVENT_MESSAGE), number)
+            for number in range(topics.partitions(TopicName.EVENT_MESSAGE))
+        ]
         began = clock.monotonic()
         meter, warm = None, 0
-        while (come := sum((await log.ends(names)).values())) < expected:
+        while (come := sum((await reader.end_offsets(partitions)).values())) < expected:
             if meter is None and come > expected * WARM:
                 meter, warm = Meter(stage.pids()), come
             if clock.monotonic() - began > _LIMIT_SECONDS:
                 raise StuckError(f"{of} announced {come} of {expected} events in {_LIMIT_SECONDS:.0f} s")
             await asyncio.sleep(_LOOK_SECONDS)
         used = meter.read() if meter else {}
-        times = [record.timestamp_ms / 1000 async for record in log.records(names)]
+        times = await _times(reader, partitions, expected)
     cpu = {name: round(seconds / (expected - warm) * 1e6, 1) for name, seconds in used.items()}
     return Course(rate_of(times), cpu)
+
+
+@asynccontextmanager
+async def _reader(stage: Stage) -> AsyncIterator[Any]:
+    """A consumer without a group: nothing is committed and nobody is rebalanced."""
+    reader = AIOKafkaConsumer(
+        bootstrap_servers=stage.stack.kafka_bootstrap, group_id=None, enable_auto_commit=False, fetch_max_wait_ms=10
+    )
+    await reader.start()
+    try:
+        yield reader
+    finally:
+        await reader.stop()
+
+
+async def _times(reader: Any, partitions: Sequence[TopicPartition], expected: int) -> list[float]:
+    """When each event was announced, in seconds, by its producer's clock."""
+    reader.assign(partitions)
+    await reader.seek_to_beginning(*partitions)
+    times: list[float] = []
+    while len(times) < expected:
+        for records in (await reader.getmany(timeout_ms=500)).values():
+            times += [record.timestamp / 1000 for record in records]
+    return times
 
 
 def rate_of(times: Sequence[float]) -> float:

@@ -22,10 +22,10 @@ USERS: Final = 2000
 _MESSAGE: Final = b"""\
 {"value":{"messaging_product":"whatsapp","metadata":{"display_phone_number":"%(phone)s","phone_number_id":"%(number)s"},\
 "contacts":[{"profile":{"name":"Juan P\xc3\xa9rez %(user)s"},"wa_id":"%(user)s","user_id":"EC.1349%(user)s"}],\
-"messages":[{"from":"%(user)s","from_user_id":"EC.1349%(user)s","id":"%(wamid)s","timestamp":"%(at)s","text":{"body":\
-"Buenas tardes, quiero saber si el pedido 4471 sale hoy por la tarde, y si puedo cambiar la direcci\xc3\xb3n de entrega a la \
-oficina de la avenida Amazonas, que queda m\xc3\xa1s cerca de mi casa y tiene guardia hasta las ocho."},"type":"text"}]},\
-"field":"messages"}"""
+"messages":[{"from":"%(user)s","from_user_id":"EC.1349%(user)s","id":"%(wamid)s","timestamp":"%(at)s","text":\
+{"body":"Buenas tardes, quiero saber si el pedido 4471 sale hoy a la tarde, y si puedo cambiar la direcci\xc3\xb3n de \
+entrega a la oficina de la avenida Amazonas, que queda m\xc3\xa1s cerca de mi casa y tiene guardia hasta las ocho."},\
+"type":"text"}]},"field":"messages"}"""
 _STATUS: Final = b"""\
 {"value":{"messaging_product":"whatsapp","metadata":{"display_phone_number":"%(phone)s","phone_number_id":"%(number)s"},\
 "contacts":[{"profile":{"name":"Juan P\xc3\xa9rez %(user)s"},"wa_id":"%(user)s","user_id":"EC.1349%(user)s"}],\

@@ -53,8 +53,8 @@ def _room(stage: Stage, records: list[Outgoing], tenants: int) -> tuple[log.Cour
             stage.alone(pid)
             course = asyncio.run(log.course(stage, topics, len(records), of="the normaliser"))
     schemas = [schema_of(number.tenant) for number in stage.numbers[:tenants]]
-    each = " UNION ALL ".join(f"SELECT xid::text FROM {schema}.events" for schema in schemas)
-    transactions = stage.ask(f"SELECT count(DISTINCT xid) FROM ({each}) AS own")  # noqa: S608 - schema names are our own
+    each = " UNION ALL ".join(f"TABLE {schema}.events" for schema in schemas)
+    transactions = stage.ask(f"SELECT count(DISTINCT xid::text) FROM ({each}) AS own")  # noqa: S608 - our own names
     return course, round(len(records) / transactions)
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +18,9 @@ import msgspec
 import psycopg
 
 from services.devstack import infrastructure, lifecycle, prepare, processes, procfs, rooms
+from services.devstack.kafka_jars import LIBS
 from services.devstack.ports import MEMCACHED
+from services.devstack.progress import wait_until
 from services.devstack.seed import Account, App, Endpoint, Seed, Tenant, new_whsec
 from services.devstack.stack import CHECKOUT, HOST, Stack
 from services.domain.ids import derived_id
@@ -35,7 +39,7 @@ TENANTS: Final = 50
 FIRST_BASE: Final = 29000
 STEP: Final = 40
 _BASES: Final = 20
-_STOP_SECONDS: Final = 25.0
+_DOOR_SECONDS: Final = 10.0
 _WORKER_SECONDS: Final = 300.0
 _TABLES: Final = ("contacts", "contact_identities", "conversations", "messages", "wamids", "message_statuses", "events")
 _SHARED: Final = ("deferred", "delivery_queues", "deliveries", "send_attempts", "webhook_events")
@@ -43,7 +47,7 @@ _SHARED: Final = ("deferred", "delivery_queues", "deliveries", "send_attempts", 
 
 @dataclass
 class Stage:
-    """A running stack. `numbers`: one of each tenant; `profiled`: the room whose calls are counted."""
+    """A running stack. `numbers`: one of each tenant; `profiled`: the room that is looked into."""
 
     stack: Stack
     numbers: Sequence[Number] = ()
@@ -76,12 +80,17 @@ class Stage:
         self.start(room, topics, **overrides)
         try:
             rooms.wait_room(self.stack, room)
+            if room == "ingress":  # its health answers on another port, a moment before its door opens
+                port = self.stack.ports.ingress
+                wait_until(room, "opening its door", _DOOR_SECONDS, lambda: reaches(port))
+            if room == self.profiled:
+                processes.send(self.stack, f"{room}-1", signal.SIGUSR1)
             yield self.pids()[room]
         finally:
             rooms.stop_room(self.stack, room)
 
     def start(self, room: str, topics: Topics, **overrides: Any) -> None:
-        """As devstack starts it; under cProfile when it is the one that is looked into."""
+        """As devstack starts it; under profiled.py when it is the one that is looked into."""
         prefix = topics.full("wa.reply").removesuffix("wa.reply")
         if room != self.profiled:
             rooms.start_room(self.stack, room, topic_prefix=prefix, **overrides)
@@ -91,14 +100,14 @@ class Stage:
         if room == "ingress":
             own["http_port"] = self.stack.ports.ingress
         settings = environment(msgspec.structs.replace(self.settings, **own))
-        program = processes.python("cProfile", settings, "-o", str(self.profile_path), "-m", f"services.{room}")
+        program = processes.python("tests.bench.profiled", settings, room, str(self.profile_path))
         started = processes.start(self.stack, f"{room}-1", program)
         copy = rooms.Copy(started.pid, f"http://{HOST}:{port}/metrics")
         (self.stack.rooms_dir / f"{room}-1.json").write_bytes(msgspec.json.encode(copy))
 
     @property
     def profile_path(self) -> Path:
-        return self.stack.state_dir / f"{self.profiled}.prof"
+        return self.stack.state_dir / f"{self.profiled}-samples.json"
 
     @contextmanager
     def simulator(self, name: str) -> Iterator[str]:
@@ -146,11 +155,25 @@ class Stage:
             connection.execute(f"TRUNCATE {', '.join(names)}".encode())
             connection.execute("CHECKPOINT")
 
+    def versions(self) -> dict[str, str]:
+        """Of what is no Python package."""
+        jars = sorted(path.name for path in LIBS.glob("kafka_*.jar"))
+        return {
+            "postgresql": str(self.ask("SHOW server_version")),
+            "kafka": jars[-1] if jars else "by RECADO_KAFKA_HOME",
+        }
+
     def ask(self, statement: str) -> Any:
         """One value of the database, read as its owner."""
         with psycopg.connect(self.stack.database_url, autocommit=True) as connection:
             row = connection.execute(statement.encode()).fetchone()
         return row[0] if row else None
+
+
+def reaches(port: int) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
 
 
 def finish_worker(worker: "subprocess.Popen[bytes]") -> bytes:
@@ -172,7 +195,7 @@ def opened(profiled: str) -> Iterator[Stage]:
         _furnish(stage)
         yield stage
     finally:
-        _sweep(stack, keep=("logs", "*.prof"))
+        _sweep(stack, keep=("logs",))
 
 
 def state_dir() -> Path:
