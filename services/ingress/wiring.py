@@ -29,6 +29,7 @@ from services.streams.tail import Tail
 from services.streams.topics import LANE_TOPICS, TopicName, Topics
 
 ROOM: Final = "ingress"
+_NO_PRODUCER: Final = "no connection that could make a webhook durable; a new one is being made"
 _CLOSED: Final = "the API's port is not open yet: Kafka or the database has not answered"
 _NEEDED: Final = (TopicName.RAW, TopicName.REPLY, *LANE_TOPICS.values())
 
@@ -55,6 +56,7 @@ async def _open_door(settings: Settings, topics: Topics, health: Health, stop: a
         await producer.start(stop)
         if stop.is_set():
             return
+        health.probe("producer", lambda: ("ok", "") if producer.is_connected else ("down", _NO_PRODUCER))
         deps = make_deps(settings, topics, health, store, producer)
         async with _beside(settings, topics, deps, stop):
             freeze_garbage()

@@ -26,6 +26,8 @@ PARTS: Final[Mapping[str, Measure]] = {
 }
 ROUNDS: Final = 3
 SECONDS: Final = 4.0
+_LISTEN_SECONDS: Final = 2.0
+_CALM_PERCENT: Final = 10
 
 
 def _arguments() -> argparse.Namespace:
@@ -40,6 +42,12 @@ def _arguments() -> argparse.Namespace:
 def run(asked: argparse.Namespace) -> int:
     found: list[Figure] = []
     broken: dict[str, str] = {}
+    busy = cores.busy_percent(_LISTEN_SECONDS)
+    if busy > _CALM_PERCENT:
+        say(
+            "bench",
+            f"others keep this machine {busy:.0f} % busy: rates sink and ratios waver; see `elsewhere` in bench.json",
+        )
     with stage.opened(asked.profile) as there:
         for name in asked.only or PARTS:
             try:
@@ -47,11 +55,14 @@ def run(asked: argparse.Namespace) -> int:
                     found.append(figure)
                     say("bench", " | ".join(cell for cell in figure.row() if cell))
                     _show_profile(there)
+            except InterruptedStackError:
+                raise
             except Exception as error:  # noqa: BLE001 - one part that breaks does not hide the others
                 broken[name] = f"{type(error).__name__}: {error}"
                 say("bench", f"{name} broke: {broken[name]}")
         versions = there.versions()
-    more = {"rounds": asked.rounds, "seconds": asked.seconds, "broken": broken, "profiled": asked.profile}
+    more = {"rounds": asked.rounds, "seconds": asked.seconds, "broken": broken, "profiled": asked.profile,
+            "busy_before_percent": busy}  # fmt: skip
     path = stage.state_dir() / "bench.json"
     path.write_bytes(figures.document(found, versions, **more))
     print(figures.table(found))

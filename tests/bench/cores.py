@@ -1,6 +1,7 @@
 """Which core a process runs on, and what it has used: from /proc and sched_setaffinity. Not here: who is measured."""
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +55,13 @@ def machine_seconds() -> float:
     fields = [int(field) for field in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]]
     idle = fields[3] + fields[4]
     return (sum(fields[:8]) - idle) / _TICKS
+
+
+def busy_percent(seconds: float) -> float:
+    """How busy all cores are just now, before anything of ours runs."""
+    before = machine_seconds()
+    time.sleep(seconds)
+    return round((machine_seconds() - before) / seconds / (os.cpu_count() or 1) * 100, 1)
 
 
 class Memory(msgspec.Struct, frozen=True):

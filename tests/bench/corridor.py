@@ -1,7 +1,6 @@
 """Parts `corridor` and `idle`: all rooms and both simulators on two cores, one tenant's webhooks from the first POST to
 the orchestrator's last acknowledgement; then the same rooms at rest and at a gentle load. Not here: single rooms."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
@@ -10,6 +9,7 @@ import httpx
 import msgspec
 
 from services.devstack import rooms
+from services.devstack.progress import pause
 from services.runtime import clock
 from tests.bench import cores, loader
 from tests.bench.figures import Figure
@@ -38,21 +38,24 @@ def measure_rate(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
         part="corridor, two cores, one tenant", unit="webhooks/s", runs=[], passes=PASSES, goal=GOAL,
         detail={"cpu_us": [], "ack_p50_ms": [], "ack_p99_ms": [], "posted_in_s": []},
     )  # fmt: skip
+    ours = Figure(part="the same by its CPU: two cores for us alone", unit="webhooks/s", runs=[])
     count = int(_RATE * seconds)
-    for turn in range(rounds):
-        with _everything(stage) as orchestrator:
-            _push_through(stage, orchestrator, f"W{turn}", int(GENTLE_RATE))  # caches, connections, prepared statements
+    with _everything(stage) as orchestrator:
+        _push_through(stage, orchestrator, "W", GENTLE_RATE)  # caches, connections, prepared statements
+        for turn in range(rounds):
             requests = write_requests(stage, count, f"C{turn}")
+            plan = loader.Plan(port=stage.stack.ports.ingress, requests=requests, connections=CONNECTIONS)
             meter, began = cores.Meter(stage.pids()), clock.monotonic()
-            seen, ended = _load(stage, orchestrator, loader.Plan(
-                port=stage.stack.ports.ingress, requests=requests, connections=CONNECTIONS), count)  # fmt: skip
+            seen, ended = _load(stage, orchestrator, plan, count)
             figure.runs.append(count / (ended - began))
-            used = {name: round(cpu / count * 1e6, 1) for name, cpu in meter.read().items()}
-            figure.detail["cpu_us"].append(used)
+            used = {"loader": seen.cpu_seconds, **meter.read()}
+            used["elsewhere"] = max(0.0, used["elsewhere"] - seen.cpu_seconds)
+            figure.detail["cpu_us"].append({name: round(cpu / count * 1e6, 1) for name, cpu in used.items()})
+            ours.runs.append(round(2 * count / sum(cpu for name, cpu in used.items() if name != "elsewhere")))
             figure.detail["ack_p50_ms"].append(seen.p50_ms)
             figure.detail["ack_p99_ms"].append(seen.p99_ms)
             figure.detail["posted_in_s"].append(round(seen.seconds, 2))
-    yield figure
+    yield from (figure, ours)
 
 
 def measure_rest(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
@@ -64,7 +67,7 @@ def measure_rest(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
     with _everything(stage) as orchestrator:
         _push_through(stage, orchestrator, "W", GENTLE_RATE)
         for turn in range(rounds):
-            time.sleep(_CALM_SECONDS)
+            pause(_CALM_SECONDS)
             shares = _percent(stage, IDLE_SECONDS)
             idle.runs.append(round(sum(shares[room] for room in rooms.ROOMS), 2))
             idle.detail["percent"].append(shares)
@@ -111,7 +114,7 @@ def _load(stage: Stage, orchestrator: str, plan: loader.Plan, count: int) -> tup
         if clock.monotonic() - began > _LIMIT_SECONDS:
             worker.kill()
             raise RuntimeError(f"the orchestrator got {come} of {count} events in {_LIMIT_SECONDS:.0f} s")
-        time.sleep(_LOOK_SECONDS)
+        pause(_LOOK_SECONDS)
     ended = clock.monotonic()
     return msgspec.json.decode(finish_worker(worker), type=loader.Seen), ended
 
@@ -127,7 +130,7 @@ def _at_gentle_rate(stage: Stage, orchestrator: str, mark: str, seconds: float) 
 
 def _percent(stage: Stage, seconds: float) -> dict[str, float]:
     meter, began = cores.Meter(stage.pids()), clock.monotonic()
-    time.sleep(seconds)
+    pause(seconds)
     return _shares(meter, clock.monotonic() - began)
 
 

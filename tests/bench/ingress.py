@@ -27,46 +27,47 @@ _START_SECONDS: Final = 20.0
 def measure(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
     """Answers with 64 connections that each wait for theirs; both servers run all the time, one of them is asked."""
     acks = Figure(
-        part="ingress, durable webhook answers", unit="acks/s", runs=[], limits=[], passes=PASSES, goal=GOAL,
+        part="ingress, a message and a status each", unit="acks/s", runs=[], limits=[], passes=PASSES, goal=GOAL,
         detail={"p50_ms": [], "cpu_us": [], "limit_cpu_us": [], "loader": "tests/bench/loader.py, one process"},
     )  # fmt: skip
+    single = Figure(part="ingress, a message each", unit="acks/s", runs=[], limits=acks.limits, detail={"cpu_us": []})
     waits = Figure(part="ingress, p99 of the answer", unit="ms", runs=[], most=True)
     with stage.topics() as topics, _both(stage, topics) as (bare_port, bare_pid, pid):
-        requests = write_requests(stage, BODIES, "I")
+        both, one = write_requests(stage, BODIES, "I"), write_requests(stage, BODIES, "J", statuses=False)
         for _ in range(rounds):
             stage.alone(pid)
             plan = loader.Plan(
-                port=stage.stack.ports.ingress, requests=requests, connections=CONNECTIONS, seconds=seconds,
+                port=stage.stack.ports.ingress, requests=both, connections=CONNECTIONS, seconds=seconds,
                 core=cores.two()[1],
             )  # fmt: skip
-            seen, used = _ask(stage, plan, pid)
+            seen = _ask(stage, plan, pid, acks.detail["cpu_us"])
             acks.runs.append(seen.rate)
             acks.detail["p50_ms"].append(seen.p50_ms)
-            acks.detail["cpu_us"].append(used)
             waits.runs.append(seen.p99_ms)
-            seen, used = _ask(stage, msgspec.structs.replace(plan, port=bare_port), bare_pid)
-            acks.limits.append(seen.rate)
-            acks.detail["limit_cpu_us"].append(used)
-    yield acks
-    yield waits
+            bare = msgspec.structs.replace(plan, port=bare_port)
+            acks.limits.append(_ask(stage, bare, bare_pid, acks.detail["limit_cpu_us"]).rate)
+            alone = msgspec.structs.replace(plan, requests=one)
+            single.runs.append(_ask(stage, alone, pid, single.detail["cpu_us"]).rate)
+    yield from (acks, single, waits)
 
 
-def write_requests(stage: Stage, count: int, mark: str) -> str:
+def write_requests(stage: Stage, count: int, mark: str, *, statuses: bool = True) -> str:
     """Signed webhooks of the first number, for the loader; returns the file's path."""
     where = f"127.0.0.1:{stage.stack.ports.ingress}"
-    bodies = webhook_bodies(stage.numbers[:1], count, mark, statuses=True)
+    bodies = webhook_bodies(stage.numbers[:1], count, mark, statuses=statuses)
     path = stage.path(f"requests-{mark}.bin")
     path.write_bytes(msgspec.msgpack.encode([post("/webhook", where, body, stage.secret) for body in bodies]))
     return str(path)
 
 
-def _ask(stage: Stage, plan: loader.Plan, pid: int) -> tuple[loader.Seen, float]:
-    """What the loader saw, and the CPU in us that the server spent on an answer."""
+def _ask(stage: Stage, plan: loader.Plan, pid: int, cpu_us: list[float]) -> loader.Seen:
+    """What the loader saw; notes the CPU that the server spent on an answer."""
     meter = cores.Meter({"server": pid})
     seen = msgspec.json.decode(stage.worker("loader", plan), type=loader.Seen)
     if seen.answers.keys() != {"200"}:
         raise RuntimeError(f"answers that are not 200: {seen.answers}")
-    return seen, round(meter.read()["server"] / seen.answers["200"] * 1e6, 1)
+    cpu_us.append(round(meter.read()["server"] / seen.answers["200"] * 1e6, 1))
+    return seen
 
 
 @contextmanager

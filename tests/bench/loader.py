@@ -33,7 +33,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What came of it. `behind`: requests that a paced load sent late because no connection was free."""
+    """What came of it. `behind`: turns at which a paced load was late because no connection was free; `cpu_seconds`:
+    what this program itself used."""
 
     seconds: float
     answers: dict[str, int]
@@ -42,6 +43,7 @@ class Seen(msgspec.Struct, frozen=True):
     worst_ms: float
     behind: int
     broken: int
+    cpu_seconds: float
 
     @property
     def rate(self) -> float:
@@ -175,7 +177,8 @@ def _seen(load: _Load, seconds: float) -> Seen:
         return round(waits[min(len(waits) - 1, int(len(waits) * share))] * 1000, 2)
 
     answers = {str(status): count for status, count in load.answers.items()}
-    return Seen(seconds, answers, at(0.5), at(0.99), at(1.0), load.behind, load.broken)
+    used = os.times()
+    return Seen(seconds, answers, at(0.5), at(0.99), at(1.0), load.behind, load.broken, used.user + used.system)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from services.devstack.progress import check
 from services.runtime import clock
 from services.streams.codec import Outgoing
 from services.streams.producer import Producer
@@ -60,6 +61,7 @@ async def course(stage: Stage, topics: Topics, expected: int, *, of: str) -> Cou
                 meter, warm = Meter(stage.pids()), come
             if clock.monotonic() - began > _LIMIT_SECONDS:
                 raise StuckError(f"{of} announced {come} of {expected} events in {_LIMIT_SECONDS:.0f} s")
+            check()
             await asyncio.sleep(_LOOK_SECONDS)
         used = meter.read() if meter else {}
         times = await _times(reader, partitions, expected)

@@ -6,6 +6,7 @@ Which cases there are, and how large. Not here: what any of them does.
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -81,6 +82,8 @@ def _case(begin: Callable[[Stage], Coroutine[Any, Any, Outcome]]) -> Case:
 
 def main(arguments: list[str]) -> int:
     asked = _parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # what was started must be stopped, however this ends
     state = CHECKOUT / load().state_dir
     folder = state / "faults"
     shutil.rmtree(folder, ignore_errors=True)

@@ -12,9 +12,10 @@ from typing import Final
 
 import psycopg
 
+from services.devstack.demo_world import LIVELY
 from services.runtime import clock
 from tests.faults import poison
-from tests.faults.control import THROTTLED, fault
+from tests.faults.control import THROTTLED, ask, fault
 from tests.faults.stage import Stage
 from tests.faults.verdict import FaultError, Figures, Moments, Outcome, demonstrated
 
@@ -27,6 +28,8 @@ POINTS: Final = {
 LATEST_PASS: Final = 5
 _LOOK_SECONDS: Final = 0.02
 _FEED_SECONDS: Final = 0.3
+LATE_STATUSES: Final = LIVELY | {"delay_ms": [9000, 10_000], "before_answer": 0.0}
+"""Behind the end of the lease: the sender comes back to messages of which nobody knows whether WhatsApp has them."""
 KILLED: Final = ("ingress", "scheduler")
 """Rooms without crash points: ingress answers one request at a time, the scheduler holds one transaction at a time."""
 KILLS: Final = 3
@@ -57,7 +60,10 @@ async def crashed(stage: Stage, at: CrashAt, *, seed: int, messages: int) -> Out
     seen = stage.log_of(at.room).stat().st_size
     child = await stage.restart(at.room, crash_at=str(at))
 
-    async def die_and_come_back(_moments: Moments) -> Figures:
+    async def die_and_come_back(moments: Moments) -> Figures:
+        if at.point == "after_answer":
+            await moments.begun.wait()
+            await ask(stage.demo["graph"], "POST", "statuses", LATE_STATUSES)
         began = clock.monotonic()
         async with asyncio.TaskGroup() as group:
             feeding = group.create_task(_feed(stage, at))

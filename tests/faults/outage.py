@@ -93,6 +93,8 @@ async def everything_in_turn(stage: Stage, dice: Random) -> Figures:
     if memcached.address(stage.stack):
         await asyncio.to_thread(memcached.kill, stage.stack)
     await kafka_restarts(stage, dice)
+    # one at a time: what is taken while PostgreSQL is away is the question, not how fast a producer comes back
+    await asyncio.to_thread(rooms.wait_room, stage.stack, "ingress")
     figures = await postgres_stops(stage, dice)
     await asyncio.to_thread(memcached.start, stage.stack)
     return figures

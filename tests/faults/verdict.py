@@ -5,11 +5,14 @@ model, and a plain reading of every occurrence of every event. Not here: what ha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from services.devstack import demo, demo_report
+from services.devstack.demo_bodies import Json
 from services.devstack.demo_post import ImpatientError
 from services.devstack.demo_report import Evidence, Report
 from services.devstack.stack import StackError
@@ -115,6 +118,7 @@ async def judge(stage: Stage, report: Report, outcome: Outcome) -> Figures:
             outcome.problems.append(f"{book.name}: {book.pending} still under way")
     actual = read_actual(stage.demo, report.evidence)
     outcome.problems += disagreements(read_evidence(stage.demo, report.evidence), actual)
+    outcome.problems += sent_twice(report.evidence.graph_calls)
     partitions = {stage.topics.full(topic): stage.topics.partitions(topic) for topic in EVENT_TOPICS}
     kafka = await occurrences.on_kafka(stage.demo["kafka"], partitions)
     companies = occurrences.at_the_companies(report.evidence.arrivals)
@@ -129,6 +133,16 @@ async def judge(stage: Stage, report: Report, outcome: Outcome) -> Figures:
         "pushed again": occurrences.repeated(companies),
         "unknown": sum(actual.outbound.get(one.message_id) == "unknown" for one in report.evidence.answered),
     }
+
+
+def sent_twice(graph_calls: Sequence[Json]) -> list[str]:
+    """Messages that WhatsApp took more than once: a send whose outcome is not known is never blindly repeated."""
+    taken: Counter[str] = Counter()
+    for call in graph_calls:
+        callback = json.loads(call["body"]).get("biz_opaque_callback_data", "")
+        if callback.startswith("r1.") and "messages" in json.loads(call["answer"]["body"] or "{}"):
+            taken[callback.split(".")[1]] += 1
+    return [f"{message}: WhatsApp took it {times} times" for message, times in taken.items() if times > 1]
 
 
 def _tries(evidence: Evidence) -> list[int]:
