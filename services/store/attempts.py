@@ -19,11 +19,13 @@ _OUTCOMES: Final = Table(
      *json("detail")),
 )  # fmt: skip
 # what a status has told of an attempt stays: the first outcome wins, except that UNKNOWN may become known
-_SETTLE: Final = _OUTCOMES.update(
-    key=("tenant_id", "message_id", "attempt"),
-    extra=", answered_at = now()",
-    condition="(t.outcome IS NULL OR t.outcome = 'unknown')",
-)
+_SETTLE: Final = f"""
+UPDATE recado.send_attempts AS t SET outcome = x.outcome, wamid = x.wamid, code = x.code, detail = x.detail::jsonb,
+    answered_at = now()
+FROM {_OUTCOMES.source()} CROSS JOIN LATERAL (
+    SELECT a.ctid FROM recado.send_attempts a
+    WHERE a.tenant_id = x.tenant_id AND a.message_id = x.message_id AND a.attempt = x.attempt OFFSET 0) AS found
+WHERE t.ctid = found.ctid AND (t.outcome IS NULL OR t.outcome = 'unknown')"""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,13 +16,14 @@ _LOCK_IDENTITIES: Final = f"""
 SELECT i.kind, i.value, i.contact_id FROM {_IDENTITIES.source()} JOIN {{s}}.contact_identities i
     ON i.kind = x.kind AND i.value = x.value ORDER BY i.kind, i.value FOR UPDATE OF i"""
 _PRESENTED: Final = f"""
-SELECT i.contact_id FROM {_IDENTITIES.source()} JOIN {{s}}.contact_identities i
-    ON i.kind = x.kind AND i.value = x.value"""
+SELECT found.contact_id FROM {_IDENTITIES.source()} CROSS JOIN LATERAL (
+    SELECT i.contact_id FROM {{s}}.contact_identities i
+    WHERE i.kind = x.kind AND i.value = x.value OFFSET 0) AS found"""
 _LOCK_CONTACTS: Final = f"""
-SELECT id, name, username FROM {{s}}.contacts WHERE id IN ({_PRESENTED}) ORDER BY id FOR UPDATE"""
+SELECT id, name, username FROM {{s}}.contacts WHERE id = ANY(ARRAY({_PRESENTED})) ORDER BY id FOR UPDATE"""
 # a contact's other names: whether a number may speak for a new BSUID depends on them; its row lock guards them
 _OTHER_NAMES: Final = f"""
-SELECT kind, value, contact_id FROM {{s}}.contact_identities WHERE contact_id IN ({_PRESENTED})"""
+SELECT kind, value, contact_id FROM {{s}}.contact_identities WHERE contact_id = ANY(ARRAY({_PRESENTED}))"""
 
 presented_contacts: Final = _PRESENTED
 """The subquery by which conversations find the contacts of a batch; takes `identity_arrays`."""

@@ -22,16 +22,19 @@ _COLUMNS: Final = _ROWS.names()
 _INSERT: Final = _ROWS.insert(order="id")
 _UPDATE: Final = _ROWS.update(key=("id",), extra=", updated_at = now()")
 _BY_CONTACT: Final = f"""
-SELECT id FROM {{s}}.conversations WHERE account_id = ANY(%b::text[]) AND contact_id IN ({presented_contacts})"""
+SELECT own.id FROM unnest(%b::text[]) AS a(account_id) CROSS JOIN ({presented_contacts}) AS p CROSS JOIN LATERAL (
+    SELECT c.id FROM {{s}}.conversations c
+    WHERE c.account_id = a.account_id AND c.contact_id = p.contact_id OFFSET 0) AS own"""
 # the messages that wamids or ids name lie in conversations of their own
 _BY_MESSAGE: Final = """
-SELECT conversation_id FROM {s}.messages WHERE id IN (
-    SELECT w.message_id FROM unnest(%b::text[], %b::text[]) AS x(account_id, wamid) JOIN {s}.wamids w
-        ON w.account_id = x.account_id AND w.wamid = x.wamid AND w.direction = 'out'
-    UNION SELECT unnest(%b::text[]))"""
+SELECT conversation_id FROM {s}.messages WHERE id = ANY(ARRAY(
+    SELECT found.message_id FROM unnest(%b::text[], %b::text[]) AS x(account_id, wamid) CROSS JOIN LATERAL (
+        SELECT w.message_id FROM {s}.wamids w
+        WHERE w.account_id = x.account_id AND w.direction = 'out' AND w.wamid = x.wamid OFFSET 0) AS found
+    UNION SELECT unnest(%b::text[])))"""
 _BY_ID: Final = "SELECT unnest(%b::text[])"
 _LOCK: Final = f"""
-SELECT {_COLUMNS} FROM {{s}}.conversations WHERE id IN (%s) ORDER BY id FOR UPDATE"""
+SELECT {_COLUMNS} FROM {{s}}.conversations WHERE id = ANY(ARRAY(%s)) ORDER BY id FOR UPDATE"""
 
 
 def lock(

@@ -38,10 +38,11 @@ _LOADED: Final = ", ".join(f"m.{column.name}" for column in (*_MOVING, *_FIXED))
 _LOCK: Final = f"""
 SELECT {_LOADED}, m.created_at, coalesce(m.lease_until < now(), true),
     coalesce(extract(epoch FROM m.lease_until - now())::float8, 0)
-FROM {{s}}.messages m WHERE m.id IN (
-    SELECT w.message_id FROM unnest(%b::text[], %b::text[]) AS x(account_id, wamid) JOIN {{s}}.wamids w
-        ON w.account_id = x.account_id AND w.wamid = x.wamid AND w.direction = 'out'
-    UNION SELECT unnest(%b::text[]))
+FROM {{s}}.messages m WHERE m.id = ANY(ARRAY(
+    SELECT found.message_id FROM unnest(%b::text[], %b::text[]) AS x(account_id, wamid) CROSS JOIN LATERAL (
+        SELECT w.message_id FROM {{s}}.wamids w
+        WHERE w.account_id = x.account_id AND w.direction = 'out' AND w.wamid = x.wamid OFFSET 0) AS found
+    UNION SELECT unnest(%b::text[])))
 ORDER BY m.id FOR UPDATE"""
 _FIELDS: Final = (*(column.name for column in (*_MOVING, *_FIXED)), "created_at", "lease_over", "lease_left_seconds")
 

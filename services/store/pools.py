@@ -22,7 +22,7 @@ _RECYCLE_SECONDS: Final = 900.0  # bounds what a backend's relation cache grows 
 # A batch's statements look rows up by key, whatever is in the arrays. Planning them anew each time costs more than
 # running them; and a plan made while a tenant's tables were empty must not read them whole for ever after.
 _BY_KEY: Final = "plan_cache_mode=force_generic_plan enable_seqscan=off enable_hashjoin=off enable_mergejoin=off"
-_SETTINGS: Final = f"client_connection_check_interval=5s lock_timeout=10s {_BY_KEY}".split()
+_SETTINGS: Final = f"client_connection_check_interval=5s lock_timeout=10s jit=off {_BY_KEY}".split()
 _OPTIONS: Final = " ".join(f"-c {setting}" for setting in _SETTINGS)
 _TAKE_ROLE: Final = "SELECT set_config('role', %s, true), set_config('search_path', '', true)"
 
@@ -68,7 +68,7 @@ def _pool(url: str, size: int) -> AsyncConnectionPool[Connection]:
 
 
 async def _configure(connection: Connection) -> None:
-    connection.prepared_max = 400  # statements × tenants in use; more are simply not prepared
+    connection.prepared_max = 4000  # statements × tenants in use; more are simply not prepared
 
 
 async def _reset_role(connection: Connection) -> None:
