@@ -12,10 +12,9 @@ from typing import Final
 
 import psycopg
 
-from services.devstack.demo_world import LIVELY
 from services.runtime import clock
 from tests.faults import poison
-from tests.faults.control import THROTTLED, ask, fault
+from tests.faults.control import THROTTLED, fault
 from tests.faults.stage import Stage
 from tests.faults.verdict import FaultError, Figures, Moments, Outcome, demonstrated
 
@@ -28,8 +27,8 @@ POINTS: Final = {
 LATEST_PASS: Final = 5
 _LOOK_SECONDS: Final = 0.02
 _FEED_SECONDS: Final = 0.3
-LATE_STATUSES: Final = LIVELY | {"delay_ms": [9000, 10_000], "before_answer": 0.0}
-"""Behind the end of the lease: the sender comes back to messages of which nobody knows whether WhatsApp has them."""
+BLIND_SECONDS: Final = 9.0
+"""Until a dead sender's partitions are given away (6 s) and its leases are over (6 s, from earlier on)."""
 KILLED: Final = ("ingress", "scheduler")
 """Rooms without crash points: ingress answers one request at a time, the scheduler holds one transaction at a time."""
 KILLS: Final = 3
@@ -61,10 +60,9 @@ async def crashed(stage: Stage, at: CrashAt, *, seed: int, messages: int) -> Out
     child = await stage.restart(at.room, crash_at=str(at))
 
     async def die_and_come_back(moments: Moments) -> Figures:
-        if at.point == "after_answer":
-            await moments.begun.wait()
-            await ask(stage.demo["graph"], "POST", "statuses", LATE_STATUSES)
         began = clock.monotonic()
+        if at.point == "after_answer":
+            return await _answered_and_forgotten(stage, at, child, seen, moments)
         async with asyncio.TaskGroup() as group:
             feeding = group.create_task(_feed(stage, at))
             await died(child)
@@ -74,7 +72,24 @@ async def crashed(stage: Stage, at: CrashAt, *, seed: int, messages: int) -> Out
         await stage.restart(at.room)
         return {"died after s": round(lived, 1), "back after s": round(clock.monotonic() - began - lived, 1)}
 
-    return await demonstrated(stage, f"crash {at}", seed=seed, messages=messages, trouble=die_and_come_back)
+    outcome = await demonstrated(stage, f"crash {at}", seed=seed, messages=messages, trouble=die_and_come_back)
+    if at.point == "after_answer" and not outcome.figures.get("were unknown"):
+        outcome.problems.append("the sender forgot answers, and no message became unknown")
+    return outcome
+
+
+async def _answered_and_forgotten(
+    stage: Stage, at: CrashAt, child: subprocess.Popen[bytes], seen: int, moments: Moments
+) -> Figures:
+    """WhatsApp has the messages and nobody here knows: its statuses lie unread until the sender is back and its leases
+    are over. So the room that reads them stands still meanwhile, and is a zombie to its group when it goes on."""
+    await moments.begun.wait()
+    async with stage.frozen("normaliser"):
+        await died(child)
+        refuse_other_death(stage, at, child, seen)
+        await stage.restart(at.room)
+        await asyncio.sleep(BLIND_SECONDS)
+    return {"blind s": BLIND_SECONDS}
 
 
 async def _feed(stage: Stage, at: CrashAt) -> None:

@@ -4,7 +4,6 @@ tenants' updates in one poll. Not here: who must not notice (isolation.py)."""
 import asyncio
 import json
 import secrets
-import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ import psycopg
 from psycopg import sql
 
 from services.devstack import demo_bodies as bodies
-from services.devstack import rooms
 from services.devstack.demo_post import Poster
 from services.devstack.demo_traffic import Post
 from services.devstack.demo_world import World, until
@@ -164,12 +162,9 @@ async def many_in_one_poll(crowd: Crowd, world: World, dice: Random, problems: l
     """One POST for all tenants while the normaliser stands still, so that all of it lies in its next poll."""
     mark = (await world.marks()).orchestrator
     text = f"all at once {dice.getrandbits(40)}"
-    await asyncio.to_thread(rooms.kill_room, crowd.stage.stack, "normaliser", number=signal.SIGSTOP)
-    try:
+    async with crowd.stage.frozen("normaliser"):
         await _post(crowd, Post(kind="one for each", body=_one_for_each(crowd, dice, text)))
         await asyncio.sleep(FROZEN_SECONDS)
-    finally:
-        await asyncio.to_thread(rooms.kill_room, crowd.stage.stack, "normaliser", number=signal.SIGCONT)
     began = clock.monotonic()
     wanted = {f"{text} {line.company_id}" for line in crowd.lines}
 

@@ -4,9 +4,10 @@ Not here: what is done to it when (crash.py, outage.py, …), and whether it sto
 """
 
 import asyncio
+import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +50,15 @@ class Stage:
     async def kill(self, room: str, n: int = rooms.FIRST) -> None:
         """Send -9 and wait until it is gone."""
         await asyncio.to_thread(rooms.kill_room, self.stack, room, n)
+
+    @asynccontextmanager
+    async def frozen(self, room: str) -> AsyncIterator[None]:
+        """Let a room stand still, as on a machine that hangs, until the block is left."""
+        rooms.kill_room(self.stack, room, number=signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            rooms.kill_room(self.stack, room, number=signal.SIGCONT)
 
     def child(self, room: str, n: int = rooms.FIRST) -> subprocess.Popen[bytes]:
         """The process itself, of which alone one learns how it ended."""

@@ -131,7 +131,8 @@ async def judge(stage: Stage, report: Report, outcome: Outcome) -> Figures:
         "events": len(fresh),
         "said again": occurrences.repeated(fresh),
         "pushed again": occurrences.repeated(companies),
-        "unknown": sum(actual.outbound.get(one.message_id) == "unknown" for one in report.evidence.answered),
+        "were unknown": sum(events["message_unknown"] for events in actual.pushed.values()) - 1,  # a provocation's
+        "stayed unknown": sum(actual.outbound.get(one.message_id) == "unknown" for one in report.evidence.answered),
     }
 
 
