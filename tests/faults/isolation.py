@@ -4,6 +4,7 @@ What must hold: everybody else's events flow, each conversation keeps its order,
 """
 
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -21,14 +22,16 @@ from tests.faults.verdict import Figures, Outcome
 SETTLE_SECONDS: Final = 240.0
 GOAL_SECONDS: Final = 1.0
 """What the p99 of everybody else is to stay below. Reported; whether it counts is up to whoever reads the figures."""
-_LATER: Final = 100_000  # number of the first word said in trouble
+_IN_TROUBLE: Final = 100_000  # number of the first word said in trouble
+_AFTERWARDS: Final = 200_000
 _TIMEOUT_SECONDS: Final = 60.0
 _STATUSES: Final[Json] = {"sequence": ["sent", "delivered", "read"], "delay_ms": [50, 500], "batch": 20}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long everybody talks, first in quiet, then with all troubles; and how long a hanging endpoint hangs."""
+    """How long everybody talks: in quiet, with all troubles, and (as long as in quiet) when they are over, so that new
+    words meet old ones that still wait. And how long a hanging endpoint hangs."""
 
     quiet_seconds: float
     trouble_seconds: float
@@ -47,7 +50,7 @@ SMOKE: Final = Plan(quiet_seconds=4.0, trouble_seconds=8.0, hang_seconds=3.0, pe
 
 
 async def isolated(crowd: Crowd, plan: Plan, *, seed: int) -> Outcome:
-    """Forty in one poll; talk in quiet, talk in trouble, let it settle; judge."""
+    """Forty in one poll; talk in quiet, in trouble and afterwards; let it settle; judge."""
     began = clock.monotonic()
     dice = Random(f"isolation|{seed}")
     victims = Victims(*dice.sample([line.company_id for line in crowd.lines], k=4))
@@ -57,15 +60,16 @@ async def isolated(crowd: Crowd, plan: Plan, *, seed: int) -> Outcome:
         await world.script(_STATUSES)
         marks = await world.marks()
         outcome.figures |= await disturbance.many_in_one_poll(crowd, world, dice, outcome.problems)
-        quiet = await talk(crowd, seconds=plan.quiet_seconds, per_second=plan.per_second, first=1, dice=dice)
+        speak = partial(talk, crowd, per_second=plan.per_second, dice=dice)
+        quiet = await speak(seconds=plan.quiet_seconds, first=1)
         async with disturbance.everything(
             crowd, victims, hang_seconds=plan.hang_seconds, figures=outcome.figures
         ) as poisoning:
-            loud = await talk(crowd, seconds=plan.trouble_seconds, per_second=plan.per_second, first=_LATER, dice=dice,
-                              beside=poisoning)  # fmt: skip
+            loud = await speak(seconds=plan.trouble_seconds, first=_IN_TROUBLE, beside=poisoning)
+        later = await speak(seconds=plan.quiet_seconds, first=_AFTERWARDS)
         outcome.problems += await unsettled(world)
         received = await world.arrivals(marks.orchestrator)
-        outcome.figures |= judge(outcome.problems, victims, quiet, loud, received)
+        outcome.figures |= judge(outcome.problems, victims, (quiet, loud, later), received)
         outcome.problems += sent_out_of_order(await world.graph_calls(marks.graph))
         outcome.problems += await disturbance.poison_in_circulation(crowd)
         await world.script({})
@@ -81,11 +85,12 @@ async def unsettled(world: World) -> list[str]:
     return found + ([f"{pending(books)} still under way after {SETTLE_SECONDS:.0f} s"] if pending(books) else [])
 
 
-def judge(problems: list[str], victims: Victims, quiet: Words, loud: Words, received: list[Json]) -> Figures:
+def judge(problems: list[str], victims: Victims, phases: tuple[Words, Words, Words], received: list[Json]) -> Figures:
     """Everybody's words must have come, in order; how fast those of the others came is measured."""
     arrivals = arrived(received)
-    problems += missing([*quiet, *loud], arrivals)
-    problems += disorder([*quiet, *loud], arrivals)
+    quiet, loud, _ = phases
+    said = [word for phase in phases for word in phase]
+    problems += missing(said, arrivals) + disorder(said, arrivals)
     struck = {company: sum(call["path"].startswith(path_of(company)) and call["fault"] is not None for call in received)
               for company in (victims.hanging, victims.refusing)}  # fmt: skip
     problems += [f"no push to {company} was struck: the trouble did not come about" for company in struck
@@ -94,7 +99,7 @@ def judge(problems: list[str], victims: Victims, quiet: Words, loud: Words, rece
     before = seconds_of([word for word in quiet if word.company not in victims.disturbed], arrivals)
     during = seconds_of(others, arrivals)
     return {
-        "words": len(quiet) + len(loud),
+        "words": len(said),
         "pushes that hung": struck[victims.hanging],
         "pushes refused": struck[victims.refusing],
         "quiet p50/p99 s": f"{quantile(before, 0.5):.3f}/{quantile(before, 0.99):.3f}",
