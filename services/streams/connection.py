@@ -63,12 +63,21 @@ async def abandon(client: AIOKafkaProducer) -> None:
         sender.cancel()
     closing = asyncio.ensure_future(client.client.close())
     await asyncio.wait({closing}, timeout=1.0)
-    if sender is not None:
-        await asyncio.wait({sender}, timeout=0.5)
-        sender.cancel()  # the first one only made it wait for its requests
-        await asyncio.wait({sender}, timeout=0.5)
+    await _end(client.client._sync_task)  # noqa: SLF001 - whoever closes the client waits for this one
+    await _end(closing)
+    await _end(sender)
     client._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - else those futures stay open for ever
     client._closed = True  # noqa: SLF001 - its destructor would complain
+
+
+async def _end(task: asyncio.Future[Any] | None) -> None:
+    """End a task of the client that may take a cancellation for something else: asyncio's `wait_for` loses one that
+    comes together with a result, and the sender's first one only makes it wait for its requests."""
+    for _ in range(3):
+        if task is None or task.done():
+            return
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.5)
 
 
 def is_dead(client: AIOKafkaProducer) -> bool:
