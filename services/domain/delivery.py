@@ -1,7 +1,7 @@
 """Message states and moves: one total table. Rule: what is legal, late or illegal for a message is decided only here.
 
     QUEUED ── claim ──▶ SENDING ── answer ──▶ SENT ──▶ DELIVERED ──▶ READ ──▶ PLAYED
-       │                 │   └── outcome lost ──▶ UNKNOWN ── a status settles it ──▶ SENT …
+       │                 │   └── outcome lost ──▶ UNKNOWN ── a status, or the policy, settles it
        └── defer ──▶ WAITING ── claim ──▶ SENDING      FAILED, EXPIRED, CANCELLED end it
 
 What WhatsApp reports is evidence and wins over what we believed; states never go backwards, late news is kept on the
@@ -37,6 +37,8 @@ class Happening(StrEnum):
     ANSWERED = "answered"  # WhatsApp's HTTP answer carried an id
     REFUSED = "refused"  # WhatsApp's answer was a refusal, or ours before the call
     LOST = "lost"  # the request left and no answer tells what became of it
+    REPEATED = "repeated"  # the policy for unknown outcomes says to send once more
+    LEFT = "left"  # it says never to send twice, so the message stays unknown
     SAW_SENT = "saw_sent"  # the SAW_* are status webhooks
     SAW_DELIVERED = "saw_delivered"
     SAW_READ = "saw_read"
@@ -53,8 +55,9 @@ class IllegalMoveError(Exception):
     """A caller asked for what can never happen: a bug, not traffic."""
 
 
-_BEFORE_SENT: Final = (Status.QUEUED, Status.SENDING, Status.WAITING, Status.UNKNOWN, Status.EXPIRED, Status.CANCELLED)
+_BEFORE_SENT: Final = (Status.QUEUED, Status.SENDING, Status.WAITING, Status.EXPIRED, Status.CANCELLED)
 _S, _H = Status, Happening
+_RESOLVED: Final = "message_resolved"
 
 
 def _evidence(happening: Happening, to: Status, announce: str, past_sent: tuple[Status, ...]) -> dict[
@@ -62,6 +65,7 @@ def _evidence(happening: Happening, to: Status, announce: str, past_sent: tuple[
 ]:  # fmt: skip
     """A status webhook: from before SENT it implies `message_sent`, from the later states it stands alone."""
     implied = {(state, happening): Move(to, ("message_sent", announce)) for state in _BEFORE_SENT}
+    implied[_S.UNKNOWN, happening] = Move(to, (_RESOLVED, "message_sent", announce))
     return implied | {(state, happening): Move(to, (announce,)) for state in past_sent}
 
 
@@ -77,7 +81,11 @@ MOVES: Final = MappingProxyType(
         (_S.QUEUED, _H.CANCELLED): Move(_S.CANCELLED, ("message_cancelled",)),
         (_S.WAITING, _H.CANCELLED): Move(_S.CANCELLED, ("message_cancelled",)),
         (_S.SENDING, _H.ANSWERED): Move(_S.SENT, ("message_sent",)),
-        (_S.UNKNOWN, _H.ANSWERED): Move(_S.SENT, ("message_sent",)),
+        (_S.UNKNOWN, _H.ANSWERED): Move(_S.SENT, (_RESOLVED, "message_sent")),
+        (_S.UNKNOWN, _H.REPEATED): Move(_S.SENDING, (_RESOLVED,)),
+        (_S.UNKNOWN, _H.LEFT): Move(_S.UNKNOWN, (_RESOLVED,)),
+        (_S.UNKNOWN, _H.SAW_SENT): Move(_S.SENT, (_RESOLVED, "message_sent")),
+        (_S.UNKNOWN, _H.SAW_FAILED): Move(_S.FAILED, (_RESOLVED, "message_failed")),
         (_S.QUEUED, _H.REFUSED): Move(_S.FAILED, ("message_failed",)),
         (_S.WAITING, _H.REFUSED): Move(_S.FAILED, ("message_failed",)),
         (_S.SENDING, _H.REFUSED): Move(_S.FAILED, ("message_failed",)),

@@ -29,6 +29,7 @@ NOT_AFTER_URGENT: Final = timedelta(minutes=10)
 NOT_AFTER_DEFAULT: Final = timedelta(hours=24)
 
 # Inside (architecture §2)
+RECONCILE_WINDOW: Final = timedelta(seconds=90)  # an unknown outcome waits so long for a status
 CLAIM_CHUNK: Final = 32  # messages claimed at once, never more than free connection slots
 TENANT_GROUP: Final = 50  # tenants that share a transaction
 ENDPOINT_SLOT_WAIT: Final = timedelta(seconds=2)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.domain.announce import outbound_event
+from services.domain.announce import Doubt, doubled_event, outbound_event
 from services.domain.delivery import SAW, SETTLED, Happening, Status, advance
 from services.domain.tenants import Account
 from services.domain.workset import BEGINNING, Message, WamidKey, Workset, queue_of
@@ -35,8 +35,12 @@ def happen(
     base: UUID,
     error: dict[str, Any] | None = None,
     pricing: dict[str, Any] | None = None,
+    doubt: Doubt | None = None,
 ) -> bool:
-    """Apply a happening under the message's lock; False when it was late and changed nothing."""
+    """Apply a happening under the message's lock; False when it was late and changed nothing.
+
+    `doubt` says, when the outcome is lost, until when and how it will be decided.
+    """
     move = advance(message.state, happening)
     if move is None:
         return False
@@ -47,7 +51,7 @@ def happen(
     for event_type in move.announce:
         if field := _TIME_FIELD.get(event_type):
             setattr(message, field, at)
-        work.announce(base, outbound_event(event_type, account, message, conversation, at))
+        work.announce(base, outbound_event(event_type, account, message, conversation, at, doubt))
     work.touch_message(message)
     if conversation and move.announce:
         work.touch_conversation(conversation)
@@ -78,6 +82,18 @@ def adopt_statuses(
         else row
         for row in work.statuses
     ]
+
+
+def note_double(
+    work: Workset, account: Account, message: Message, wamid: str, *, attempt: int, at: datetime, base: UUID
+) -> None:
+    """A second id for one message: two attempts reached WhatsApp, which must be said."""
+    if message.wamid in {None, wamid}:
+        return
+    conversation = work.conversations.get(message.conversation_id or "")
+    work.announce(base, doubled_event(account, message, conversation, wamid, attempt, at))
+    if conversation:
+        work.touch_conversation(conversation)
 
 
 def release_queue(work: Workset, message: Message) -> None:

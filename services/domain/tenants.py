@@ -33,6 +33,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     api_key: str
     registered_at: datetime
+    outcome_policy: str | None = None
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):

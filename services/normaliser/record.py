@@ -7,11 +7,11 @@ from uuid import UUID
 import msgspec
 
 from services.domain.announce import inbound_event
-from services.domain.delivery import SAW
+from services.domain.delivery import SAW, Happening
 from services.domain.events import Event, Nine, account_event
 from services.domain.ids import inbound_message_id, phone_of_wa_id
 from services.domain.limits import SERVICE_WINDOW
-from services.domain.outcome import adopt_statuses, happen
+from services.domain.outcome import adopt_statuses, happen, note_double
 from services.domain.tenants import Account
 from services.domain.workset import (
     BEGINNING,
@@ -159,6 +159,8 @@ def _message_of(work: Workset, told: Told, update: StatusUpdate) -> Message | No
         return None
     link.message_id, link.attempt = message.id, ours[1]
     work.changed_wamids.add(key)
+    if SAW.get(update.status) != Happening.SAW_FAILED:
+        note_double(work, told.account, message, update.wamid, attempt=ours[1], at=told.received_at, base=told.base)
     message.wamid = message.wamid or update.wamid
     work.touch_message(message)
     adopt_statuses(work, told.account, key, message, base=told.base, at=told.received_at, error_of=first_error)
@@ -169,8 +171,9 @@ def _apply(
     work: Workset, account: Account, message: Message, update: StatusUpdate, received_at: datetime, base: UUID
 ) -> bool:
     happening = SAW.get(update.status)
-    if happening is None:
-        return False
+    of_another_attempt = message.wamid not in {None, update.wamid}
+    if happening is None or (happening == Happening.SAW_FAILED and of_another_attempt):
+        return False  # one attempt's failure says nothing of the one that went through
     return happen(
         work, account, message, happening, at=update.timestamp or received_at, base=base,
         error=first_error(update.errors), pricing=update.pricing,

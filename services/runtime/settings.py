@@ -57,6 +57,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reply_waits_cap: Annotated[int, Doc(description="waiting requests per ingress copy; beyond it 202 at once")] = 2000
     produce_deadline_seconds: Annotated[float, Doc(description="ingress: a produce not acknowledged by then")] = 2.5
     send_lease_seconds: Annotated[float, Doc(description="life of a claim by the database's clock")] = 45.0
+    send_reconcile_seconds: Annotated[
+        float, Doc(description="an unknown outcome waits so long for a status before the policy decides")
+    ] = 90.0
     send_timeout_seconds: Annotated[float, Doc(description="total time of one call to WhatsApp")] = 15.0
     send_slots: Annotated[int, Doc(description="connections of one sender copy to WhatsApp")] = 128
     send_retry_base_seconds: Annotated[float, Doc(description="first wait after a known-not-sent; doubles")] = 5.0

@@ -8,18 +8,22 @@ from typing import Final
 
 import msgspec
 
+from services.domain.announce import Doubt
 from services.domain.delivery import Happening, Status
-from services.domain.events import Event, Nine, message_event
+from services.domain.events import Event, Nine, message_event, rfc3339
 from services.domain.ids import RecordName
-from services.domain.limits import IDEMPOTENCY_LIFE
+from services.domain.limits import IDEMPOTENCY_LIFE, RECONCILE_WINDOW
 from services.domain.message import Recipient, SendCommand, encode_command
 from services.domain.outcome import happen
+from services.domain.policy import Evidence, next_look, outcome_policy, reconcile
+from services.domain.policy import Verdict as Reconciled
 from services.domain.replies import Reply
 from services.domain.tenants import Account
 from services.domain.workset import Conversation, Deferral, IdentityKey, Message, Workset, queue_of
 from services.sender.replies import present_state
 from services.store.worksets import Keys
 
+DECIDE_AT: Final = "decide_at"  # header of a wait for evidence: when the window ends
 SENDABLE: Final = frozenset({"active", "degraded", "pending"})
 """Account states in which its messages go out."""
 
@@ -32,6 +36,8 @@ class Ordered(msgspec.Struct, frozen=True, kw_only=True):
     account: Account
     topic: str
     key: str
+    evidence: Evidence = Evidence()
+    window: timedelta = RECONCILE_WINDOW
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +154,8 @@ def proceed(work: Workset, ordered: Ordered, message: Message, lease_seconds: fl
     """A command whose turn it may be: by the message's state, then by what stands in its way."""
     if message.state == Status.SENDING:
         return meet_claim(work, ordered, message)
+    if message.state == Status.UNKNOWN:
+        return decide_unknown(work, ordered, message, lease_seconds)
     if message.state not in {Status.QUEUED, Status.WAITING}:
         return Verdict(ordered=ordered, reply=present_state(message))
     now = work.now or ordered.command.accepted_at
@@ -160,8 +168,10 @@ def proceed(work: Workset, ordered: Ordered, message: Message, lease_seconds: fl
     return take(work, ordered, message, lease_seconds)
 
 
-def take(work: Workset, ordered: Ordered, message: Message, lease_seconds: float) -> Verdict:
-    happen(work, ordered.account, message, Happening.CLAIMED, at=ordered.command.accepted_at, base=message.base)
+def take(
+    work: Workset, ordered: Ordered, message: Message, lease_seconds: float, as_: Happening = Happening.CLAIMED
+) -> Verdict:
+    happen(work, ordered.account, message, as_, at=work.now or ordered.command.accepted_at, base=message.base)
     message.attempt += 1
     message.lease_seconds = lease_seconds
     call = Call(
@@ -186,11 +196,43 @@ def quoted_wamid(work: Workset, message: Message) -> str | None:
 def meet_claim(work: Workset, ordered: Ordered, message: Message) -> Verdict:
     """Somebody claimed it: while the lease lives the record waits for its end, after it the outcome is unknown."""
     if message.lease_over:
-        happen(work, ordered.account, message, Happening.LOST, at=work.now or message.message_at, base=message.base)
+        lose(work, ordered, message, work.now or message.message_at)
     else:
         message.wait_no = ordered.name.n + 1
         work.touch_message(message)
         work.deferrals.append(deferral(ordered, message, "lease", message.lease_left_seconds + 0.1, queue=None))
+    return Verdict(ordered=ordered, reply=present_state(message))
+
+
+def lose(work: Workset, ordered: Ordered, message: Message, at: datetime) -> None:
+    """Nobody knows what became of the call: say so, and ask again when the window for evidence ends."""
+    policy = outcome_policy(ordered.command, ordered.account.outcome_policy)
+    doubt = Doubt(decide_at=at + ordered.window, policy=policy)
+    if happen(work, ordered.account, message, Happening.LOST, at=at, base=message.base, doubt=doubt):
+        ask_again(work, ordered, message, doubt.decide_at, at)
+
+
+def ask_again(work: Workset, ordered: Ordered, message: Message, decide_at: datetime, now: datetime) -> None:
+    """The wait knows when it may be decided; it holds nobody up."""
+    message.wait_no += 1
+    work.touch_message(message)
+    seconds = next_look(decide_at, now).total_seconds()
+    kept = {DECIDE_AT: rfc3339(decide_at)}
+    work.deferrals.append(deferral(ordered, message, "reconcile", seconds, queue=None, headers=kept))
+
+
+def decide_unknown(work: Workset, ordered: Ordered, message: Message, lease_seconds: float) -> Verdict:
+    """No status came in the window: repeat or leave it, as the policy says; without evidence wait on."""
+    now = work.now or ordered.command.accepted_at
+    policy = outcome_policy(ordered.command, ordered.account.outcome_policy)
+    verdict = reconcile(policy, ordered.evidence, now, message.not_after)
+    if verdict == Reconciled.WAIT:
+        ask_again(work, ordered, message, ordered.evidence.decide_at or now + ordered.window, now)
+    elif verdict == Reconciled.REPEAT and stop_reason(ordered, message, now) is None:
+        return take(work, ordered, message, lease_seconds, as_=Happening.REPEATED)
+    else:
+        happen(work, ordered.account, message, Happening.LEFT, at=now, base=message.base)
+        message.wait_no += 1
     return Verdict(ordered=ordered, reply=present_state(message))
 
 
@@ -229,8 +271,11 @@ def put_off(work: Workset, ordered: Ordered, message: Message, wait: Wait) -> No
     work.deferrals.append(deferral(ordered, message, wait.reason, wait.seconds, wait.queue))
 
 
-def deferral(ordered: Ordered, message: Message, reason: str, seconds: float | None, queue: str | None) -> Deferral:
+def deferral(
+    ordered: Ordered, message: Message, reason: str, seconds: float | None, queue: str | None,
+    headers: dict[str, str] | None = None,
+) -> Deferral:  # fmt: skip
     """The row that gives the command back as record `<base>.<wait_no>`; whoever waited for a reply no longer does."""
     return Deferral(reason=reason, due_in_seconds=seconds, queue=queue, topic=ordered.topic, key=ordered.key,
                     base=message.base, n=message.wait_no, payload=encode_command(ordered.command),
-                    subject=message.id)  # fmt: skip
+                    headers=headers or {}, subject=message.id)  # fmt: skip

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -10,7 +11,9 @@ import msgspec
 
 from services.domain.errors import DependencyAwayError, RecordError, TenantUnavailableError
 from services.domain.events import Event
+from services.domain.limits import RECONCILE_WINDOW
 from services.domain.message import decode_command
+from services.domain.policy import Evidence
 from services.domain.replies import Reply, parse_reply_to
 from services.domain.retry import RetryPolicy
 from services.domain.tenants import Phonebook
@@ -19,7 +22,7 @@ from services.providers.contract import Provider, Refused, SendingNumber, SendOu
 from services.runtime import clock, metrics
 from services.runtime.crash import CrashPoints
 from services.sender import claim, settle
-from services.sender.claim import Call, Ordered, Verdict
+from services.sender.claim import DECIDE_AT, Call, Ordered, Verdict
 from services.sender.replies import present_state
 from services.sender.settle import Answered
 from services.store import attempts
@@ -45,6 +48,12 @@ class Directory(Protocol):
     async def refresh_if_older(self, seconds: float) -> None: ...
 
 
+class Progress(Protocol):
+    """What the sender asks of the log of updates."""
+
+    async def handled_until(self, moment: datetime) -> bool: ...
+
+
 class Deps(msgspec.Struct, frozen=True):
     pools: Pools
     directory: Directory
@@ -53,6 +62,8 @@ class Deps(msgspec.Struct, frozen=True):
     crash: CrashPoints
     retry: RetryPolicy
     lease_seconds: float
+    progress: Progress
+    window: timedelta = RECONCILE_WINDOW
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -125,7 +136,18 @@ async def order(record: Record, deps: Deps) -> Ordered:
         account = deps.directory.book.accounts.get(command.account_id)
     if account is None or account.tenant != command.tenant:
         raise RecordError("unknown_account", "the account is not registered with this tenant")
-    return Ordered(command=command, name=record.name, account=account, topic=record.topic, key=record.key)
+    evidence = await weigh(record, deps)
+    return Ordered(command=command, name=record.name, account=account, topic=record.topic, key=record.key,
+                   evidence=evidence, window=deps.window)  # fmt: skip
+
+
+async def weigh(record: Record, deps: Deps) -> Evidence:
+    """A wait for an unknown outcome carries its window's end; ask whether all that came before it has been handled."""
+    told = record.header(DECIDE_AT)
+    if told is None:
+        return Evidence()
+    decide_at = datetime.fromisoformat(told)
+    return Evidence(decide_at=decide_at, complete=await deps.progress.handled_until(decide_at))
 
 
 SettleResult = tuple[list[tuple[Record, Reply]], list[tuple[int, Event]]]

@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 
 from services.domain.delivery import Happening, Status
-from services.domain.outcome import adopt_statuses, happen
+from services.domain.outcome import adopt_statuses, happen, note_double
 from services.domain.retry import RetryPolicy
 from services.domain.tenants import Account
 from services.domain.workset import IdentityKey, Message, WamidKey, Workset, queue_of
 from services.providers.cloud.errors import first_error
 from services.providers.contract import NotSent, Refused, SendOutcome, Sent, Unknown
-from services.sender.claim import Call, deferral
+from services.sender.claim import Call, deferral, lose
 from services.store.attempts import Outcome
 from services.store.worksets import Keys
 
@@ -68,14 +68,17 @@ def accept(work: Workset, answered: Answered, message: Message, outcome: Sent) -
     account, base = answered.call.ordered.account, message.base
     key = WamidKey(account.id, "out", outcome.wamid)
     link = work.wamids[key]
-    if message.attempt == answered.call.attempt or message.wamid is None:
+    attempt = answered.call.attempt
+    if link.message_id is None:
+        note_double(work, account, message, outcome.wamid, attempt=attempt, at=answered.at, base=base)
+    if message.attempt == attempt or message.wamid is None:
         message.wamid = outcome.wamid
         work.touch_message(message)
     happen(work, account, message, Happening.ANSWERED, at=answered.at, base=base)
     learn_aliases(work, message, aliases(answered.call, outcome))
     if link.message_id is not None:
         return
-    link.message_id, link.attempt = message.id, answered.call.attempt
+    link.message_id, link.attempt = message.id, attempt
     work.changed_wamids.add(key)
     adopt_statuses(work, account, key, message, base=base, at=answered.at, error_of=first_error)
 
@@ -98,7 +101,7 @@ def end(work: Workset, answered: Answered, message: Message, policy: RetryPolicy
     """Refused, known not sent, or unknown: each has its one consequence."""
     account, outcome = answered.call.ordered.account, answered.outcome
     if isinstance(outcome, Unknown):
-        happen(work, account, message, Happening.LOST, at=answered.at, base=message.base)
+        lose(work, answered.call.ordered, message, answered.at)
     elif isinstance(outcome, Refused):
         fail(work, account, message, answered.at, outcome.as_error())
     elif isinstance(outcome, NotSent) and message.state == Status.SENDING:

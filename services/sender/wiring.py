@@ -20,9 +20,11 @@ from services.streams.codec import Record
 from services.streams.consumer import Consumer, Flow, Slots
 from services.streams.probe import probe
 from services.streams.producer import Producer
+from services.streams.progress import Progress
 from services.streams.topics import LANE_TOPICS, TopicName, Topics
 
 ROOM: Final = "sender"
+NORMALISER: Final = "normaliser"  # whose progress tells that no status is on its way any more
 _LANES: Final = tuple(LANE_TOPICS.values())  # the most urgent first
 _URGENT_SLOTS: Final = 16  # connections that only the urgent lane may take
 _DRAIN_SECONDS: Final = 17.0  # a call of 15 s and its transaction
@@ -45,6 +47,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             unavailable=Unavailable(store.pools, store.directory.cell_of),
             retry=RetryPolicy(timedelta(seconds=settings.send_retry_base_seconds), settings.send_retry_limit),
             lease_seconds=settings.send_lease_seconds,
+            progress=Progress(settings.kafka_bootstrap_servers, topics, TopicName.RAW, NORMALISER),
+            window=timedelta(seconds=settings.send_reconcile_seconds),
         )  # fmt: skip
         consumer = Consumer(
             settings=settings, topics=topics, room=ROOM, group=ROOM, subscribed=_LANES,

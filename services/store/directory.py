@@ -27,7 +27,8 @@ SELECT id, tenant_no, secrets, verify_token, changed_at FROM recado_directory.me
 WHERE changed_at >= %s - interval '5 seconds'"""
 _ACCOUNTS: Final = """
 SELECT id, no, tenant_no, business_id, phone_number, phone_number_id, waba_id, app_id, account_type, status, api_key,
-    registered_at, changed_at, deleted_at IS NOT NULL AS deleted FROM recado_directory.accounts
+    registered_at, settings ->> 'outcome_policy' AS outcome_policy, changed_at, deleted_at IS NOT NULL AS deleted
+FROM recado_directory.accounts
 WHERE changed_at >= %s - interval '5 seconds'"""
 _ENDPOINTS: Final = """
 SELECT id, tenant_no, url, secrets, timeout_seconds, max_in_flight, schedule_seconds, status, changed_at
@@ -133,7 +134,7 @@ class Directory:
             id=row["id"], no=row["no"], tenant=tenant, company_id=known.company_id, business_id=row["business_id"],
             phone_number=row["phone_number"], phone_number_id=row["phone_number_id"], waba_id=row["waba_id"],
             app_id=row["app_id"], account_type=row["account_type"], status=row["status"], api_key=token,
-            registered_at=row["registered_at"],
+            registered_at=row["registered_at"], outcome_policy=row["outcome_policy"],
         )  # fmt: skip
         self.book.learn_account(account, deleted=deleted)
 

@@ -109,6 +109,7 @@ class Store:
             crash=cast("Any", None),
             retry=policy,
             lease_seconds=LEASE_SECONDS,
+            progress=cast("Any", None),
         )
 
     async def in_groups(

@@ -46,6 +46,12 @@ class Model:
         return self.rank == 0 and not self.failed
 
     def hear(self, word):
+        doubted, known = self.unknown and self.nothing_known, len(self.said)
+        self.believe(word)
+        if doubted and len(self.said) > known:
+            self.said.insert(known, "message_resolved")
+
+    def believe(self, word):
         if word == "lost":
             self.unknown = self.unknown or self.nothing_known
             self.said += ["message_unknown"] * self.nothing_known

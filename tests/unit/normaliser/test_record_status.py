@@ -114,7 +114,21 @@ def test_a_status_before_our_own_answer_finds_its_message_by_the_callback():
 def test_a_status_settles_what_was_unknown():
     work, message = sent(Status.UNKNOWN, linked=False)
     hear(work, a_status("sent", callback=OURS))
-    assert (message.status, announced(work)) == (Status.SENT, ["message_sent"])
+    assert (message.status, announced(work)) == (Status.SENT, ["message_resolved", "message_sent"])
+
+
+def test_a_second_attempt_that_is_seen_as_well_is_announced_as_doubled():
+    work, message = sent(Status.SENT, linked=False, wamid="wamid.first")
+    hear(work, a_status("delivered", callback=OURS))
+    assert announced(work) == ["message_doubled", "message_delivered"]
+    assert message.wamid == "wamid.first"
+
+
+def test_a_failure_of_one_attempt_says_nothing_of_the_other_that_went_through():
+    work, message = sent(Status.SENT, linked=False, wamid="wamid.first")
+    hear(work, a_status("failed", callback=OURS))
+    assert (message.status, announced(work)) == (Status.SENT, [])
+    assert [row.late for row in work.statuses] == [True]
 
 
 def test_statuses_that_lay_there_before_are_applied_first():

