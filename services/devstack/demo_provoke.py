@@ -73,7 +73,7 @@ async def lost_answer(world: World, client: Client, run: str) -> Verdict:
     said = await _events(world, line.company_id, answered.message_id)
     state = await _state(world, line.company_id, answered.message_id)
     wrong = []
-    if said[:2] != ["message_unknown", "message_sent"]:
+    if said[:3] != ["message_unknown", "message_resolved", "message_sent"]:
         wrong.append(f"announced {', '.join(said) or 'nothing'}")
     if state != "read":
         wrong.append(f"the message is {state}")

@@ -39,8 +39,11 @@ class Reached(NamedTuple):
 class Progress:
     """How far one room has come in one topic. Remembers the latest moment that is known to be handled."""
 
-    def __init__(self, bootstrap: str, topics: Topics, topic: TopicName, room: str) -> None:
+    def __init__(
+        self, bootstrap: str, topics: Topics, topic: TopicName, room: str, *, slack: timedelta = SLACK
+    ) -> None:
         self._bootstrap = bootstrap
+        self._slack = slack
         self._group = topics.group(room)
         self._partitions = [TopicPartition(topics.full(topic), n) for n in range(topics.partitions(topic))]
         self._handled = _BEGINNING
@@ -61,9 +64,9 @@ class Progress:
 
     async def _find_out(self, moment: datetime) -> bool:
         """Ask about the latest moment that can be known first: it answers for all others of this batch."""
-        latest = clock.now() - SLACK
+        latest = clock.now() - self._slack
         for asked in (latest, moment):
-            if moment <= asked <= latest and await self._ask(asked + SLACK):
+            if moment <= asked <= latest and await self._ask(asked + self._slack):
                 self._handled = max(self._handled, asked)
                 return True
         self._refused = moment

@@ -6,9 +6,12 @@ import asyncio
 import random
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from services.domain.message import Recipient
+from services.domain.policy import Evidence
+from services.domain.workset import BEGINNING
 from services.normaliser.record import Told
 from services.providers.cloud.payloads import callback_data
 from services.providers.contract import Identity, NotSent, Refused, Sent, Unknown
@@ -29,6 +32,11 @@ def heard(order, word, wamid, *, callback=True, attempt=1, **over) -> Told:
     """A status of the order's message, with or without the string that Meta gives back."""
     ours = callback_data(order.command.message_id, attempt) if callback else None
     return told(a_status(word, wamid, callback=ours, **over), order.account, base=new_base())
+
+
+def asking(order, n, *, complete):
+    """The command as it returns from a wait for evidence, its window over."""
+    return msgspec.structs.replace(again(order, n), evidence=Evidence(decide_at=BEGINNING, complete=complete))
 
 
 def attempts_of(store, order):
@@ -120,9 +128,20 @@ async def test_a_lost_answer_is_settled_by_its_status(store, account):
     order, wamid = ordered(account), new_wamid()
     assert types_of(await store.settle((await store.call_of(order), Unknown("timeout")))) == ["message_unknown"]
     events = events_of(await store.hear(heard(order, "sent", wamid)))
-    assert types_of([event for _, event in events]) == ["message_sent"]
+    assert types_of([event for _, event in events]) == ["message_resolved", "message_sent"]
     row = store.message(order)
     assert (row["status"], row["wamid"]) == ("sent", wamid)
+
+
+async def test_an_outcome_that_nothing_settles_is_sent_once_more_when_evidence_is_complete(store, account):
+    order = ordered(account, outcome_policy="at_least_once")
+    await store.settle((await store.call_of(order), Unknown("timeout")))
+    (early,), _ = await store.claim(asking(order, 1, complete=False))
+    assert (early.call, store.message(order)["status"], store.message(order)["wait_no"]) == (None, "unknown", 2)
+    (verdict,), events = await store.claim(asking(order, 2, complete=True))
+    assert (verdict.call.attempt, types_of(events)) == (2, ["message_unknown", "message_resolved"])
+    row = store.message(order)
+    assert (row["status"], row["attempt"]) == ("sending", 2)
 
 
 async def test_a_status_of_another_tenant_s_message_is_never_linked(store, tenants):

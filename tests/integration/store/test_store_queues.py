@@ -33,9 +33,12 @@ def user():
 
 
 def waiting(store, account):
-    """What waits, in order: message, number, and whether it is due now (None: behind a head)."""
+    """What waits in a queue, in order: message, number, and whether it is due now (None: behind a head)."""
     return store.rows(
-        "SELECT subject, n, due_at <= now() FROM recado.deferred WHERE tenant_id = %s ORDER BY id", account.tenant
+        """
+        SELECT subject, n, due_at <= now() FROM recado.deferred
+        WHERE tenant_id = %s AND queue IS NOT NULL ORDER BY id""",
+        account.tenant,
     )
 
 
