@@ -61,6 +61,7 @@ PROBLEMS: Final[dict[str, Problem]] = _rows(
     Problem("whatsapp_rejected", 422, "WhatsApp refused the message", retryable=False, fault="whatsapp"),
     Problem("not_durable", 503, "The request could not be made durable", retryable=True, fault="recado"),
     Problem("store_unavailable", 503, "The database does not answer", retryable=True, fault="recado"),
+    Problem("log_unavailable", 503, "Kafka does not answer", retryable=True, fault="recado"),
 )  # fmt: skip
 
 

@@ -5,7 +5,14 @@ from typing import Any, Final
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.ingress import problems, routes_accounts, routes_conversations, routes_health, routes_messages
+from services.ingress import (
+    problems,
+    routes_accounts,
+    routes_conversations,
+    routes_deadletters,
+    routes_health,
+    routes_messages,
+)
 from services.ingress.deps import Deps
 from services.ingress.openapi import describe
 from services.ingress.webhook import PATH
@@ -34,7 +41,7 @@ def make_api(deps: Deps | None = None) -> FastAPI:
     api = FastAPI(title="Recado", version="1.0.0", redirect_slashes=False, redoc_url=None)
     api.state.deps = deps
     problems.install(api)
-    for room in (routes_messages, routes_conversations, routes_accounts, routes_health):
+    for room in (routes_messages, routes_conversations, routes_accounts, routes_deadletters, routes_health):
         api.include_router(room.router)
     document: dict[str, Any] = {}
 

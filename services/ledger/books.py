@@ -1,6 +1,6 @@
 """The books and how they are compared: each side comes from another source, all of them are sets of ids. Pure.
 
-Rule: what counts as balanced is decided only here. Not here: where the ids come from (log.py, rows.py, read.py).
+Rule: what counts as balanced is decided only here. Not here: where the ids come from (rows.py, read.py).
 
 Every book is exact at any moment, because of the order in which read.py reads: committed offsets and ends of the event
 topics, then one snapshot of the database, then the log to its end. So what lies below an offset must be in the

@@ -13,11 +13,11 @@ from services.domain.ids import event_id
 from services.domain.message import decode_command
 from services.domain.tenants import Phonebook, owners_of, quarantine
 from services.ledger.books import FINAL_OUTCOMES, Entry, Facts, MessageRow
-from services.ledger.log import Log, Place, committed
 from services.ledger.rows import Rows, Snapshot, snapshot
 from services.providers.cloud.webhook import RawItem, interpret, natural_key, read_record
 from services.providers.contract import AccountUpdate, InboundMessage, StatusUpdate, Update
 from services.streams.codec import Record
+from services.streams.log import Log, Place, committed
 from services.streams.topics import LANE_TOPICS, TopicName, Topics
 
 DEFAULT_ENDPOINT: Final = "default"

@@ -121,6 +121,13 @@ redrive_requests: Final = sa.Table(
     _at("created_at"),
 )  # fmt: skip
 
+audit_log: Final = sa.Table(
+    "audit_log", directory,
+    _identity("id", sa.BigInteger), _text("actor"), _text("action"), _text("subject"), _int("tenant_no", null=True),
+    _json("detail", default="'{}'"), _at("at"),
+    sa.Index("audit_log_subject", "subject", "id"),
+)  # fmt: skip
+
 schema_versions: Final = sa.Table(
     "schema_versions", cell, _int("tenant_id", key=True), _text("version"), _at("at")
 )  # fmt: skip

@@ -35,6 +35,7 @@ def test_writing_needs_more_than_reading():
     needed = {(method, path): operation["x-permission"] for method, path, operation in OPERATIONS}
     assert needed["post", "/api/messages"] == "send"
     assert needed["post", "/api/accounts"] == needed["put", "/api/accounts/{account_id}"] == "admin"
+    assert needed.pop(("get", "/api/deadletters")) == "admin"
     assert {permission for (method, _), permission in needed.items() if method == "get"} == {"read"}
 
 

@@ -29,6 +29,7 @@ def test_a_dead_letter_keeps_what_was_there_and_adds_where_and_why():
         "ce_id": f"{BASE}.0".encode(), "ce_type": b"t", "reason": b"wrong_app", "detail": b"d" * 500,
         "room": b"normaliser", "from_topic": b"wa.webhook.raw", "from_partition": b"3", "from_offset": b"8",
         "at": b"2026-11-24T00:00:00.000Z", "tenant": b"5",
+        "tenant_found": b"1",
     }  # fmt: skip
     assert len(dict(letter.headers)) == len(letter.headers)
 

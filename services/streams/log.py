@@ -1,6 +1,7 @@
 """What stands in Kafka: every record of a topic from its beginning to its end, and how far the rooms have come.
 
-Read by a consumer without a group: nothing is committed and nobody is rebalanced. Not here: what records mean.
+Read by a consumer without a group: nothing is committed and nobody is rebalanced. Not here: what records mean; the end
+of a topic as it grows (tail.py).
 """
 
 import asyncio
