@@ -82,6 +82,9 @@ def start(stack: Stack, name: str, program: Program) -> Running:
             group=_group(program.user),
             extra_groups=[] if program.user else None,
         )
+    former = peek(stack, name)
+    if former is not None:
+        is_alive(former)  # collects one that ended by itself: without its pid file nobody would find it again
     running = Running(child.pid, procfs.start_mark(child.pid) or "gone", clock.monotonic())
     _children[running] = child
     _pid_file(stack, name).write_bytes(msgspec.json.encode(running))

@@ -2,6 +2,7 @@
 
 import http.client
 import signal
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -54,12 +55,22 @@ def start_room(stack: Stack, room: str, n: int = FIRST, **overrides: Any) -> Cop
     first = n == FIRST
     metrics = stack.ports.metrics(room) if first else procfs.free_port(HOST)
     api = 0 if room != "ingress" else stack.ports.ingress if first else procfs.free_port(HOST)
-    own = {"metrics_port": metrics} | ({"http_port": api} if api else {}) | overrides
+    own = {"metrics_port": metrics} | (_of_ingress(stack, name, api) if api else {}) | overrides
     settings = msgspec.structs.replace(room_settings(stack), **own)
     started = processes.start(stack, name, processes.python(f"services.{room}", environment(settings)))
     copy = Copy(started.pid, f"http://{HOST}:{metrics}/metrics", f"http://{HOST}:{api}" if api else "")
     (stack.rooms_dir / f"{name}.json").write_bytes(msgspec.json.encode(copy))
     return copy
+
+
+def _of_ingress(stack: Stack, name: str, api: int) -> dict[str, Any]:
+    """A copy of the same name finds the spool of the one before; two never share one."""
+    return {"http_port": api, "spool_dir": str(spools_dir(stack) / name)}
+
+
+def spools_dir(stack: Stack) -> Path:
+    """Where the spools of all copies of ingress lie, running or not."""
+    return Path(stack.settings.spool_dir) if stack.settings.spool_dir else stack.state_dir / "spool"
 
 
 def wait_room(stack: Stack, room: str, n: int = FIRST) -> float:

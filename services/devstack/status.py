@@ -2,6 +2,7 @@
 
 import http.client
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from prometheus_client.metrics import MetricWrapperBase
@@ -12,7 +13,10 @@ from services.devstack.stack import HOST, Stack
 from services.runtime import metrics
 
 ASK_SECONDS: Final = 2.0
-COLUMNS: Final = (("lag", metrics.CONSUMER_LAG), ("waiting", metrics.DEFERRED_ROWS), ("dead", metrics.DEAD_LETTERS))
+COLUMNS: Final = (
+    ("lag", metrics.CONSUMER_LAG), ("spool", metrics.SPOOL_RECORDS), ("waiting", metrics.DEFERRED_ROWS),
+    ("dead", metrics.DEAD_LETTERS),
+)  # fmt: skip
 ABSENT: Final = "-"
 
 Sums = dict[str, float]
@@ -29,11 +33,21 @@ def show(stack: Stack) -> None:
         sums = summed(_scrape(port)) if port else {}
         figures = [_figure(sums, metric) for _, metric in COLUMNS]
         print(_row(name, known.pid if known else ABSENT, _health(port) if port else "down", figures))
-    print("lag: records behind the end · waiting: deferred rows · dead: dead letters since the room's start")
+    print("lag: records behind the end · spool: records on disk until Kafka takes them · waiting: deferred rows · "
+          "dead: dead letters since the room's start")  # fmt: skip
+    for folder in orphans(stack):
+        print(f"{folder} holds records and nobody drains it: start that copy, or python -m services.ingress drain "
+              f"{folder}")  # fmt: skip
 
 
 def _row(name: str, pid: object, health: str, figures: list[str]) -> str:
     return f"{name:16} {pid!s:>8}  {health:10}" + "".join(f"{figure:>10}" for figure in figures)
+
+
+def orphans(stack: Stack) -> list[Path]:
+    """Spools with something in them whose copy of ingress does not run."""
+    left = {segment.parent for segment in rooms.spools_dir(stack).glob("*/*.log")}
+    return sorted(folder for folder in left if not processes.running(stack, folder.name))
 
 
 def _copies(stack: Stack) -> list[str]:

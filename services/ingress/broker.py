@@ -4,11 +4,12 @@ Not here: what happens to records (streams/producer.py)."""
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from services.runtime.health import Health
+from services.runtime.health import Health, State
 from services.streams.admin import admin
 from services.streams.backoff import Backoff
 
@@ -17,15 +18,15 @@ _EVERY_SECONDS: Final = 2.0
 _ANSWER_SECONDS: Final = 3.0  # a frozen broker takes connections and says nothing
 
 
-async def watch(bootstrap: str, health: Health, stop: asyncio.Event) -> None:
-    """Keep the check `kafka` true until told to stop."""
+async def watch(bootstrap: str, health: Health, stop: asyncio.Event, away: Callable[[], State]) -> None:
+    """Keep the check `kafka` true until told to stop; `away`: how bad it is now that it does not answer."""
     health.set(NAME, "down", "not connected yet")
     backoff = Backoff(first=0.5, most=_EVERY_SECONDS)
     while not stop.is_set():
         try:
             await _ask_until_lost(bootstrap, health, stop, backoff)
         except (KafkaError, OSError, TimeoutError) as error:
-            health.set(NAME, "down", f"no answer ({type(error).__name__}): nothing can be made durable")
+            health.set(NAME, away(), f"no answer ({type(error).__name__})")
             await _pause(stop, backoff.next())
 
 

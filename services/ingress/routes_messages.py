@@ -75,7 +75,7 @@ def _message_id(deps: Deps, account: Account, key: str | None) -> str:
 
 
 async def _make_durable(deps: Deps, command: SendCommand, trace: str, reply_to: str | None) -> None:
-    """Hand the command to its lane; raise not_durable unless Kafka has it."""
+    """Hand the command to its lane; raise not_durable unless Kafka or the spool has it."""
     name = RecordName(clock.new_uuid7(), 0)
     span = f"{clock.random64() | 1:016x}"
     extra: dict[str, str | int] = {"tenant": command.tenant, "traceparent": f"00-{trace}-{span}-01"}
@@ -88,7 +88,7 @@ async def _make_durable(deps: Deps, command: SendCommand, trace: str, reply_to: 
     outcomes = await deps.producer.produce_each((outgoing,), deps.settings.produce_deadline_seconds)
     if outcomes != [Outcome.DURABLE]:
         raise ProblemError(
-            "not_durable", "Kafka did not confirm the command: repeat it with the same Idempotency-Key.",
+            "not_durable", "Neither Kafka nor the spool took the command: repeat it with the same Idempotency-Key.",
             retry_after_seconds=_RETRY_AFTER_SECONDS, extra={"message_id": command.message_id},
         )  # fmt: skip
 

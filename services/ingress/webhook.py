@@ -7,7 +7,6 @@ no log line per request. Not here: what an item means (normaliser), whose it is.
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -16,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.domain.errors import PROBLEMS, RecordError
 from services.domain.events import rfc3339
-from services.domain.ids import RecordName, item_base
+from services.domain.ids import item_name
 from services.domain.limits import WEBHOOK_BODY_BYTES
 from services.domain.tenants import HOUSE_APP
 from services.ingress.deps import Producing
@@ -24,7 +23,7 @@ from services.ingress.problems import MEDIA_TYPE, problem_bytes, trace_id
 from services.ingress.signatures import Signatures, presented
 from services.providers.cloud.webhook import UnreadableBodyError, raw_record, split
 from services.runtime import clock, metrics
-from services.streams.codec import CE_ID, Header, Outgoing, headers
+from services.streams.codec import CE_ID, Outgoing, attributes
 from services.streams.producer import Outcome
 from services.streams.topics import TopicName
 
@@ -99,7 +98,7 @@ class Webhook:
             await _refuse(scope, send, "signature_invalid", "The signature does not fit body and app.")
             return
         if not await self._is_durable(records(body, app)):
-            await _not_durable(scope, send, "Kafka did not confirm the update in time.")
+            await _not_durable(scope, send, "Neither Kafka nor this copy's spool took the update in time.")
             return
         _COUNTS[200].inc()
         metrics.WEBHOOK_ACK.observe(clock.monotonic() - began)
@@ -161,34 +160,30 @@ async def read_body(given: list[tuple[bytes, bytes]], receive: Receive) -> bytes
 
 def records(body: bytes, app: str) -> list[Outgoing]:
     """Split a signed body into one record per item; what cannot be read travels whole and is set aside later."""
-    receipt, now = str(clock.new_uuid7()), clock.now()
+    receipt, received_at = clock.new_uuid7_text(), rfc3339(clock.now())
     try:
-        return _item_records(body, app, receipt, now)
+        return _item_records(body, app, receipt, received_at)
     except UnreadableBodyError:
-        marked = (*headers(_name(receipt, ""), "webhook_unreadable", now, app=app), ("kind", b"unreadable"))
+        name = (CE_ID, item_name(receipt, "").encode())
+        kind = attributes("webhook_unreadable", received_at)
+        marked = (name, *kind, ("app", app.encode()), ("kind", b"unreadable"))
         return [Outgoing(TopicName.RAW, app, body, marked)]
 
 
-def _item_records(body: bytes, app: str, receipt: str, now: datetime) -> list[Outgoing]:
+def _item_records(body: bytes, app: str, receipt: str, received_at: str) -> list[Outgoing]:
     """The loop runs per item of Meta's whole traffic: what the items share is made once."""
     items = split(body)
-    sha256, received_at = hashlib.sha256(body).hexdigest(), rfc3339(now)
+    sha256, shared = hashlib.sha256(body).hexdigest(), attributes("webhook_item", received_at)
     outgoing: list[Outgoing] = []
     size = 0
-    shared: tuple[Header, ...] = ()
     for item in items:
         value = raw_record(item, app=app, body_sha256=sha256, received_at=received_at)
         size += len(value)
         if size > _RECORDS_BYTES or len(item.key) > _KEY_CHARS:
             raise UnreadableBodyError("its items or their keys are too large")
-        name = _name(receipt, item.path)
-        shared = shared or headers(name, "webhook_item", now)[1:]
-        outgoing.append(Outgoing(TopicName.RAW, item.key, value, ((CE_ID, str(name).encode()), *shared)))
+        name = (CE_ID, item_name(receipt, item.path).encode())
+        outgoing.append(Outgoing(TopicName.RAW, item.key, value, (name, *shared)))
     return outgoing
-
-
-def _name(receipt: str, path: str) -> RecordName:
-    return RecordName(item_base(receipt, path), 0)
 
 
 async def _not_durable(scope: Scope, send: Send, detail: str) -> None:

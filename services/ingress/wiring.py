@@ -1,4 +1,4 @@
-"""Builds ingress's real things and runs it: Kafka first, then the directory, then the door opens. Not here: routes."""
+"""Builds ingress's real things and runs it: spool, Kafka if it comes, directory, then the door. Not here: routes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,11 +10,13 @@ from services.ingress import broker
 from services.ingress.app import App, make_api
 from services.ingress.auth import Policy
 from services.ingress.cursors import Cursors
-from services.ingress.deps import Deps
+from services.ingress.deps import Deps, Producing
 from services.ingress.languages import Languages
 from services.ingress.replies import Replies
 from services.ingress.server import make_server, serve_until
 from services.ingress.signatures import Signatures
+from services.ingress.spool_report import reporting
+from services.ingress.spooling import Durable, away, draining, make_spool, show
 from services.ingress.webhook import Webhook
 from services.runtime import crypto
 from services.runtime.cache import Cache, servers
@@ -25,12 +27,13 @@ from services.store.opening import Store, opened
 from services.store.reads.engine import Reads
 from services.streams.probe import probe
 from services.streams.producer import Producer
+from services.streams.spool import Spool
 from services.streams.tail import Tail
 from services.streams.topics import LANE_TOPICS, TopicName, Topics
 
 ROOM: Final = "ingress"
-_NO_PRODUCER: Final = "no connection that could make a webhook durable; a new one is being made"
 _CLOSED: Final = "the API's port is not open yet: Kafka or the database has not answered"
+_KAFKA_FIRST_SECONDS: Final = 10.0
 _NEEDED: Final = (TopicName.RAW, TopicName.REPLY, *LANE_TOPICS.values())
 
 
@@ -40,33 +43,65 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     health = Health()
     health.set("http", "down", _CLOSED)
     serve(health, settings.metrics_port)
-    watching = asyncio.create_task(broker.watch(settings.kafka_bootstrap_servers, health, stop), name="broker")
+    spool = make_spool(settings)
+    await spool.start()
+    watch = broker.watch(settings.kafka_bootstrap_servers, health, stop, lambda: away(spool))
+    watching = asyncio.create_task(watch, name="broker")
     try:
-        await _open_door(settings, topics, health, stop)
+        await _open_door(settings, topics, health, stop, spool)
     finally:
         watching.cancel()
         await asyncio.wait({watching})
+        await spool.stop()
 
 
-async def _open_door(settings: Settings, topics: Topics, health: Health, stop: asyncio.Event) -> None:
+async def _open_door(settings: Settings, topics: Topics, health: Health, stop: asyncio.Event, spool: Spool) -> None:
     """Wait for what the work needs, however long it stays away, then serve."""
-    await probe(settings, topics, _NEEDED, stop)
-    async with opened(settings, health, stop, size=2) as store:
-        producer = Producer(settings, topics)
-        await producer.start(stop)
+    producer = Producer(settings, topics)
+    async with _connected(settings, topics, producer, stop), opened(settings, health, stop, size=2) as store:
         if stop.is_set():
             return
-        health.probe("producer", lambda: ("ok", "") if producer.is_connected else ("down", _NO_PRODUCER))
-        deps = make_deps(settings, topics, health, store, producer)
-        async with _beside(settings, topics, deps, stop):
+        show(health, spool, producer)
+        deps = make_deps(settings, topics, health, store, Durable(producer, spool))
+        async with (
+            reporting(spool, store.pools), draining(spool, producer, stop, settings.spool_stop_seconds),
+            _beside(settings, topics, deps, stop),
+        ):  # fmt: skip
             freeze_garbage()
             server = make_server(make_app(deps), settings.http_port or settings.port_base)
             health.probe("http", lambda: ("ok", "") if server.started else ("down", _CLOSED))
             await serve_until(server, stop)
+
+
+@asynccontextmanager
+async def _connected(
+    settings: Settings, topics: Topics, producer: Producer, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Kafka first when it comes soon; else it is waited for behind the open door, and the spool takes everything.
+
+    Raises StartUpError when the topics do not fit, whenever that turns out.
+    """
+    reaching = asyncio.create_task(_reach(settings, topics, producer, stop), name="kafka")
+    try:
+        await asyncio.wait({reaching}, timeout=_KAFKA_FIRST_SECONDS)
+        if reaching.done():
+            reaching.result()
+        reaching.add_done_callback(lambda ended: None if ended.cancelled() or not ended.exception() else stop.set())
+        yield
+    finally:
+        reaching.cancel()
+        await asyncio.wait({reaching})
         await producer.stop()
+    if not reaching.cancelled():
+        reaching.result()
 
 
-def make_deps(settings: Settings, topics: Topics, health: Health, store: Store, producer: Producer) -> Deps:
+async def _reach(settings: Settings, topics: Topics, producer: Producer, stop: asyncio.Event) -> None:
+    await probe(settings, topics, _NEEDED, stop)
+    await producer.start(stop)
+
+
+def make_deps(settings: Settings, topics: Topics, health: Health, store: Store, producer: Producing) -> Deps:
     kek = crypto.read_key_file(settings.key_file)
     reads = Reads(settings)
     cache = Cache(servers(settings.memcached_servers), kek)

@@ -56,6 +56,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reply_wait_seconds: Annotated[float, Doc(description="how long POST /api/messages waits for WhatsApp's id")] = 5.0
     reply_waits_cap: Annotated[int, Doc(description="waiting requests per ingress copy; beyond it 202 at once")] = 2000
     produce_deadline_seconds: Annotated[float, Doc(description="ingress: a produce not acknowledged by then")] = 2.5
+    spool_dir: Annotated[
+        str, Doc(description="ingress: its spool, one folder a copy, on a volume that outlives it; default: "
+                 "<state dir>/spool/ingress"),
+    ] = ""  # fmt: skip
+    spool_max_bytes: Annotated[int, Doc(description="bytes the spool may hold; beyond it 503")] = 1024 * 1024 * 1024
+    spool_max_age_seconds: Annotated[
+        float, Doc(description="while its oldest record waits longer, the spool takes no more: 503"),
+    ] = 86_400.0  # fmt: skip
+    spool_stop_seconds: Annotated[float, Doc(description="how long a stopping ingress goes on draining")] = 5.0
     send_lease_seconds: Annotated[float, Doc(description="life of a claim by the database's clock")] = 45.0
     send_reconcile_seconds: Annotated[
         float, Doc(description="an unknown outcome waits so long for a status before the policy decides")

@@ -14,7 +14,7 @@ from typing import Any, Final
 from services.devstack import rooms
 from services.devstack.stack import CHECKOUT
 from services.runtime.settings import load
-from tests.faults import copies, crash, crowd, isolation, outage
+from tests.faults import copies, crash, crowd, isolation, kafka_away, outage, unknown
 from tests.faults.bench import Bench, Case
 from tests.faults.stage import Stage
 from tests.faults.verdict import Outcome
@@ -67,8 +67,20 @@ def copied(seed: int, scale: float) -> list[Case]:
     return [_case(lambda stage: copies.five_then_one(stage, seed=seed, messages=messages(scale)))]
 
 
+def unknowns(seed: int, scale: float) -> list[Case]:
+    return [_case(lambda stage: unknown.lost_answers(stage, seed=seed, messages=messages(scale)))]
+
+
+def kafka_aways(seed: int, scale: float) -> list[Case]:
+    def one(stage: Stage) -> Outcome:
+        return asyncio.run(kafka_away.away(crowd.gather(stage), kafka_away.Plan.scaled(scale), seed=seed))
+
+    return [one]
+
+
 SECTIONS: Final[dict[str, Callable[[int, float], list[Case]]]] = {
-    "crash": crashes, "seeds": seeds, "outage": outages, "isolation": isolations, "copies": copied,
+    "crash": crashes, "seeds": seeds, "outage": outages, "isolation": isolations, "copies": copied, "unknown": unknowns,
+    "kafka-away": kafka_aways,
 }  # fmt: skip
 
 
