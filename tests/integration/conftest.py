@@ -109,6 +109,8 @@ def _start_stack(config: pytest.Config) -> Stack:
 def _end(stack: Stack) -> None:
     lifecycle.clean(stack)
     shutil.rmtree(stack.state_dir)
+    while _marks:
+        _marks.pop().close()
 
 
 def _start_corridor(stack: Stack) -> Corridor:
