@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str | None = None
 
 
+@lru_cache(maxsize=1024)  # WhatsApp's times are whole seconds, and a batch shares few of them
 def rfc3339(moment: datetime) -> str:
     """Write a moment as the API shows it: UTC, milliseconds, Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
+from uuid import UUID
 
 import msgspec
 
 from services.domain.errors import RecordError
 from services.domain.events import Event
 from services.domain.tenants import Account, Phonebook, owners_of, quarantine
-from services.domain.workset import Deferral
-from services.normaliser.record import Told, keys_of, record
+from services.domain.workset import Deferral, Workset
+from services.normaliser.record import Told, is_first, keys_of, record
 from services.providers.cloud.webhook import RawItem, interpret, natural_key, read_record
 from services.providers.contract import AccountUpdate, Update
 from services.runtime import clock, metrics
@@ -110,11 +111,17 @@ async def record_updates(connection: Connection, group: Mapping[int, list[Item]]
             for told in item.told:
                 keys_of(told, keys[tenant])
     works = await open_worksets(connection, keys)
+    again = {tenant: bases_to_read(works[tenant], items) for tenant, items in group.items()}
     for tenant, items in group.items():
         for item in items:
             for told in item.told:
                 record(works[tenant], told)
-    return await save(connection, works, {tenant: [i.record.name.base for i in own] for tenant, own in group.items()})
+    return await save(connection, works, again)
+
+
+def bases_to_read(work: Workset, items: list[Item]) -> list[UUID]:
+    """The bases under which events may be stored from an earlier time: of all but the wholly new records."""
+    return [item.record.name.base for item in items if not all(is_first(work, told) for told in item.told)]
 
 
 def outgoing(done: GroupsDone[Item, list[tuple[int, Event]]], deps: Deps) -> list[Outgoing]:

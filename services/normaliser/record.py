@@ -59,13 +59,21 @@ def keys_of(told: Told, keys: Keys) -> None:
     if isinstance(update, InboundMessage):
         wamid = WamidKey(account.id, "in", update.wamid)
         keys.inbound[wamid] = inbound_message_id(account.id, update.wamid)
-        keys.identities.update(identity_keys(update.sender))
+        presented = identity_keys(update.sender)
+        keys.identities.update(presented)
+        keys.presented.add(presented)
         if update.reply_to_wamid:
             keys.referenced.add((account.id, update.reply_to_wamid))
     elif isinstance(update, StatusUpdate):
         keys.outbound.add(WamidKey(account.id, "out", update.wamid))
         if update.callback and (ours := parse_callback(update.callback)):
             keys.messages.add(ours[0])
+
+
+def is_first(work: Workset, told: Told) -> bool:
+    """Whether the database shows that this was never recorded: then nothing is stored under its base either."""
+    update = told.update
+    return isinstance(update, InboundMessage) and WamidKey(told.account.id, "in", update.wamid) in work.new_inbound
 
 
 def record(work: Workset, told: Told) -> None:

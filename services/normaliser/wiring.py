@@ -26,13 +26,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     health = Health()
     serve(health, settings.metrics_port)
     await probe(settings, topics, [TopicName.RAW, *_WRITES], stop)
-    async with opened(settings, health, stop, size=4) as store:
+    async with opened(settings, health, stop, size=6, secrets=False) as store:
         producer = Producer(settings, topics)
         await producer.start(stop)
         deps = Deps(store.pools, store.directory, Unavailable(store.pools, store.directory.cell_of))
         consumer = Consumer(
             settings=settings, topics=topics, room=ROOM, group=ROOM, subscribed=[TopicName.RAW],
-            handler=partial(handle, deps=deps), producer=producer,
+            handler=partial(handle, deps=deps), producer=producer, abreast=2,
             crash=CrashPoints(ROOM, settings.crash_at), health=health,
         )  # fmt: skip
         freeze_garbage()

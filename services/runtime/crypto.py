@@ -6,9 +6,10 @@ AAD names the place (tenant|table|column|row), so that a ciphertext moved elsewh
 import os
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE_BYTES = 12
 _VERSION = b"\x01"
@@ -20,17 +21,25 @@ class SealError(Exception):
 
 def seal(key: bytes, text: bytes, place: str) -> bytes:
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    return _VERSION + nonce + AESGCM(key).encrypt(nonce, text, place.encode())
+    return _VERSION + nonce + _cipher(key).encrypt(nonce, text, place.encode())
 
 
 def unseal(key: bytes, sealed: bytes, place: str) -> bytes:
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as in _cipher
+
     if sealed[:1] != _VERSION:
         raise SealError(f"unknown seal version at {place}")
     nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
     try:
-        return AESGCM(key).decrypt(nonce, body, place.encode())
+        return _cipher(key).decrypt(nonce, body, place.encode())
     except (InvalidTag, ValueError) as error:
         raise SealError(f"does not open at {place}: wrong key file or moved ciphertext") from error
+
+
+def _cipher(key: bytes) -> "AESGCM":
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - 6 MiB, for those who open secrets
+
+    return AESGCM(key)
 
 
 def new_key() -> bytes:

@@ -1,69 +1,36 @@
 """Carry commands to WhatsApp: claim, call, settle. A command's whole way, top to bottom."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
-from services.domain.errors import DependencyAwayError, RecordError, TenantUnavailableError
+from services.domain.errors import RecordError
 from services.domain.events import Event
-from services.domain.limits import RECONCILE_WINDOW
 from services.domain.message import decode_command
 from services.domain.policy import Evidence
-from services.domain.replies import Reply, parse_reply_to
-from services.domain.retry import RetryPolicy
-from services.domain.tenants import Phonebook
-from services.domain.workset import Deferral, Workset
-from services.providers.contract import Provider, Refused, SendingNumber, SendOutcome, Sent
+from services.domain.workset import Deferral
+from services.providers.contract import Refused, SendingNumber, SendOutcome
 from services.runtime import clock, metrics
-from services.runtime.crash import CrashPoints
-from services.sender import claim, settle
+from services.sender import claim
 from services.sender.claim import DECIDE_AT, Call, Ordered, Verdict
-from services.sender.replies import present_state
+from services.sender.deps import Deps
+from services.sender.said import answer, outgoing
 from services.sender.settle import Answered
+from services.sender.settling import Settling
 from services.store import attempts
 from services.store.deferred import UNAVAILABLE
-from services.store.pools import Connection, Pools
-from services.store.tenancy import GroupsDone, in_tenant_groups
-from services.store.unavailable import Unavailable
+from services.store.pools import Connection
+from services.store.tenancy import in_tenant_groups
 from services.store.worksets import Keys, open_worksets, save
 from services.streams.batch import Batch, Dead, Handled
-from services.streams.codec import Outgoing, Record, event_outgoing
-from services.streams.topics import TopicName
+from services.streams.codec import Record
 
-_GATHER_SECONDS = 0.010  # answers that come this close together share a transaction
-
-
-class Directory(Protocol):
-    """What the sender asks of the directory."""
-
-    book: Phonebook
-
-    def cell_of(self, tenant: int) -> str: ...
-
-    async def refresh_if_older(self, seconds: float) -> None: ...
-
-
-class Progress(Protocol):
-    """What the sender asks of the log of updates."""
-
-    async def handled_until(self, moment: datetime) -> bool: ...
-
-
-class Deps(msgspec.Struct, frozen=True):
-    pools: Pools
-    directory: Directory
-    unavailable: Unavailable
-    provider: Provider
-    crash: CrashPoints
-    retry: RetryPolicy
-    lease_seconds: float
-    progress: Progress
-    window: timedelta = RECONCILE_WINDOW
+_CALL_SECONDS: Final = metrics.WHATSAPP_API.labels("cloud", "send")
+_GATHER_SECONDS: Final = 0.010  # answers that come this close together share a transaction
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -71,7 +38,7 @@ class Item(msgspec.Struct, frozen=True):
     ordered: Ordered
 
 
-async def handle(batch: Batch, deps: Deps) -> AsyncIterator[Handled]:
+async def handle(batch: Batch, deps: Deps, settling: Settling) -> AsyncIterator[Handled]:
     """Claim the chunk in one transaction, yield what needs no call, then yield answers as they settle.
 
     The loop took a connection slot for every record before it called us: a claim covers only what goes on the wire now.
@@ -83,7 +50,7 @@ async def handle(batch: Batch, deps: Deps) -> AsyncIterator[Handled]:
     answers = call_all(claims.calls, batch, deps, lease_ends)
     yield claims.handled
     async for answered in answers:
-        yield await settle_answers(answered, deps)
+        yield await settling.settle(answered)
 
 
 class Claims(NamedTuple):
@@ -150,8 +117,6 @@ async def weigh(record: Record, deps: Deps) -> Evidence:
     return Evidence(decide_at=decide_at, complete=await deps.progress.handled_until(decide_at))
 
 
-SettleResult = tuple[list[tuple[Record, Reply]], list[tuple[int, Event]]]
-SettleDone = GroupsDone[tuple[Record, Answered], SettleResult]
 ClaimResult = tuple[list[tuple[Item, Verdict]], list[tuple[int, Event]]]
 
 
@@ -216,84 +181,10 @@ async def call_one(record: Record, call: Call, batch: Batch, deps: Deps, lease_e
         )  # fmt: skip
     except RecordError as error:
         outcome = Refused(code=error.reason, title="The message cannot be sent", detail=str(error), fault="caller")
-    metrics.WHATSAPP_API.labels("cloud", "send").observe(clock.monotonic() - started)
+    _CALL_SECONDS.observe(clock.monotonic() - started)
     return record, Answered(
         call=call, outcome=outcome, at=clock.now(), lease_ends=lease_ends, ending=batch.ending.is_set()
     )
-
-
-async def settle_answers(answers: list[tuple[Record, Answered]], deps: Deps) -> Handled:
-    """Record what came of the calls in one transaction, and answer whoever waits with the present state."""
-    by_tenant: dict[int, list[tuple[Record, Answered]]] = {}
-    for pair in answers:
-        by_tenant.setdefault(pair[1].call.ordered.command.tenant, []).append(pair)
-    done = await settle_for_certain(by_tenant, deps)
-    replies = [reply for replies, _ in done.results for record, said in replies for reply in answer(record, said)]
-    events = [event for _, events in done.results for event in events]
-    return Handled(
-        records=tuple(record for record, _ in answers), events=outgoing(events, deps), replies=replies, dead=()
-    )
-
-
-async def settle_for_certain(by_tenant: dict[int, list[tuple[Record, Answered]]], deps: Deps) -> SettleDone:
-    """Repeat while the database is away: an answer that we hold must not be forgotten and become unknown."""
-    backoff = 0.1
-    while True:
-        try:
-            done = await in_tenant_groups(deps.pools, deps.directory.cell_of, by_tenant, partial(settle_group, deps))
-        except DependencyAwayError:
-            await asyncio.sleep(backoff * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            backoff = min(backoff * 2, 5.0)
-            continue
-        if done.failed:
-            raise done.failed[0].error
-        if done.unavailable:
-            raise TenantUnavailableError("the tenant went away while its messages were on the wire")
-        return done
-
-
-async def settle_group(
-    deps: Deps, connection: Connection, group: Mapping[int, list[tuple[Record, Answered]]]
-) -> SettleResult:
-    keys = {tenant: Keys() for tenant in group}
-    for tenant, pairs in group.items():
-        for _, answered in pairs:
-            settle.keys_of(answered, keys[tenant])
-    works = await open_worksets(connection, keys)
-    rows = {
-        tenant: [settle.settle(works[tenant], one, deps.retry, late=too_late(one)) for _, one in pairs]
-        for tenant, pairs in group.items()
-    }
-    extra = {tenant: attempts.settle(tenant, own) for tenant, own in rows.items()}
-    bases = {tenant: [record.name.base for record, _ in pairs] for tenant, pairs in group.items()}
-    events = await save(connection, works, bases, extra)
-    replies = [(record, told(works[tenant], answered)) for tenant, pairs in group.items() for record, answered in pairs]
-    return replies, events
-
-
-def told(work: Workset, answered: Answered) -> Reply:
-    held = answered.outcome.whatsapp_status if isinstance(answered.outcome, Sent) else None
-    return present_state(work.messages[answered.call.ordered.command.message_id], whatsapp_status=held)
-
-
-def too_late(answered: Answered) -> bool:
-    """Whether another owner may have met this claim's record already, and left it to a wait."""
-    return answered.ending or clock.monotonic() > answered.lease_ends
-
-
-def answer(record: Record, reply: Reply) -> list[Outgoing]:
-    """The reply goes to the partition of the ingress copy that waits, if one does."""
-    waiting = parse_reply_to(record.headers.get("reply_to", b"").decode("ascii", "replace"))
-    if waiting is None:
-        return []
-    headers = (("copy", waiting.copy.encode()), ("request", waiting.request.encode()))
-    return [Outgoing(TopicName.REPLY, waiting.copy, msgspec.json.encode(reply), headers, partition=waiting.partition)]
-
-
-def outgoing(events: Sequence[tuple[int, Event]], deps: Deps) -> list[Outgoing]:
-    for tenant, event in events:
-        metrics.count_message("outbound", event.event_type, deps.directory.book.tenants[tenant].company_id)
-    return [event_outgoing(event, tenant) for tenant, event in events]
 
 
 def put_back(item: Item) -> Deferral:

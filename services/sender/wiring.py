@@ -13,7 +13,10 @@ from services.runtime.crash import CrashPoints
 from services.runtime.health import Health, serve
 from services.runtime.lifecycle import freeze_garbage
 from services.runtime.settings import Settings
-from services.sender.handle import Deps, handle
+from services.sender.deps import Deps
+from services.sender.evidence import Updates
+from services.sender.handle import handle
+from services.sender.settling import Settling, carry_out
 from services.store.opening import opened
 from services.store.unavailable import Unavailable
 from services.streams.codec import Record
@@ -47,12 +50,15 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             unavailable=Unavailable(store.pools, store.directory.cell_of),
             retry=RetryPolicy(timedelta(seconds=settings.send_retry_base_seconds), settings.send_retry_limit),
             lease_seconds=settings.send_lease_seconds,
-            progress=Progress(settings.kafka_bootstrap_servers, topics, TopicName.RAW, NORMALISER),
+            progress=Updates(
+                Progress(settings.kafka_bootstrap_servers, topics, TopicName.RAW, NORMALISER), store.pools
+            ),
             window=timedelta(seconds=settings.send_reconcile_seconds),
         )  # fmt: skip
+        settling = Settling(partial(carry_out, deps=deps))
         consumer = Consumer(
             settings=settings, topics=topics, room=ROOM, group=ROOM, subscribed=_LANES,
-            handler=partial(handle, deps=deps), producer=producer, crash=crash, health=health,
+            handler=partial(handle, deps=deps, settling=settling), producer=producer, crash=crash, health=health,
             flow=Flow(_conversation, Slots(settings.send_slots, reserved=_URGENT_SLOTS), chunk=CLAIM_CHUNK),
             drain_seconds=_DRAIN_SECONDS, request_timeout_seconds=20.0, equal_partitions=_LANES,
         )  # fmt: skip

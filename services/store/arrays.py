@@ -56,6 +56,9 @@ class Table(NamedTuple):
     def names(self) -> str:
         return ", ".join(column.name for column in self.columns if column.stored)
 
+    def fields(self) -> list[str]:
+        return [column.name for column in self.columns]
+
     def insert(self, *, order: str, conflict: str = "", returning: str = "") -> str:
         """One INSERT of all rows, sorted by the unique key: unsorted batches deadlock."""
         values = ", ".join(column.expression for column in self.columns if column.stored)
@@ -77,4 +80,4 @@ def as_json(value: Any) -> str | None:
 def transpose(rows: Iterable[T], *fields: Callable[[T], Any]) -> tuple[list[Any], ...]:
     """Turn rows into one list a column."""
     listed = list(rows)
-    return tuple([field(row) for row in listed] for field in fields)
+    return tuple(list(map(field, listed)) for field in fields)

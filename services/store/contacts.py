@@ -1,5 +1,6 @@
 """Contacts and the identities that name them: statements of a batch. Never commits; what they mean is the domain's."""
 
+from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
@@ -24,6 +25,8 @@ SELECT id, name, username FROM {{s}}.contacts WHERE id = ANY(ARRAY({_PRESENTED})
 # a contact's other names: whether a number may speak for a new BSUID depends on them; its row lock guards them
 _OTHER_NAMES: Final = f"""
 SELECT kind, value, contact_id FROM {{s}}.contact_identities WHERE contact_id = ANY(ARRAY({_PRESENTED}))"""
+_NAMES_OF: Final = """
+SELECT kind, value, contact_id FROM {s}.contact_identities WHERE contact_id = ANY(%b::text[])"""
 
 presented_contacts: Final = _PRESENTED
 """The subquery by which conversations find the contacts of a batch; takes `identity_arrays`."""
@@ -37,15 +40,30 @@ def insert_identities(keys: Collection[IdentityKey]) -> list[Statement]:
     return [Statement("", _INSERT_IDENTITIES, identity_arrays(keys))] if keys else []
 
 
-def lock(keys: Collection[IdentityKey]) -> list[Statement]:
+def lock(keys: Collection[IdentityKey], *, other_names: bool) -> list[Statement]:
     if not keys:
         return []
     arrays = identity_arrays(keys)
     return [
         Statement("identities", _LOCK_IDENTITIES, arrays),
         Statement("contacts", _LOCK_CONTACTS, arrays),
-        Statement("other_names", _OTHER_NAMES, arrays),
+        *([Statement("other_names", _OTHER_NAMES, arrays)] if other_names else []),
     ]
+
+
+def names_that_decide(work: Workset, presented: Collection[tuple[IdentityKey, ...]]) -> list[Statement]:
+    """Ask for the contacts' other names when one may decide whose a new strongest name is; seldom.
+
+    That is when a weaker name beside it has an owner, or may be given one by another record of this batch.
+    """
+    new = [names for names in presented if len(names) > 1 and work.identities.get(names[0]) is None]
+    if not new:
+        return []
+    times = Counter(key for names in presented for key in names)
+    if not any(work.identities.get(key) or times[key] > 1 for names in new for key in names[1:]):
+        return []
+    owners = {owner for owner in work.identities.values() if owner}
+    return [Statement("other_names", _NAMES_OF, (sorted(owners),))]
 
 
 def load(work: Workset, rows: dict[str, Rows]) -> None:

@@ -2,6 +2,7 @@
 batch; never commits."""
 
 from collections.abc import Collection
+from operator import attrgetter
 from typing import Any, Final
 
 from services.domain.workset import Conversation, IdentityKey, Workset
@@ -80,7 +81,5 @@ def write(work: Workset) -> list[Statement]:
 def _arrays(work: Workset, ids: Collection[str]) -> tuple[list[Any], ...]:
     return transpose(
         [work.conversations[conversation_id] for conversation_id in sorted(ids)],
-        lambda c: c.id, lambda c: c.account_id, lambda c: c.contact_id, lambda c: c.contact_phone,
-        lambda c: c.contact_name, lambda c: c.status, lambda c: c.last_message_at, lambda c: c.window_expires_at,
-        lambda c: c.unread_count, lambda c: c.last_sequence, lambda c: as_json(c.queues),
+        *map(attrgetter, _ROWS.fields()[:-1]), lambda c: as_json(c.queues),
     )  # fmt: skip

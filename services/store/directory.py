@@ -4,7 +4,7 @@ PostgreSQL is read before a number is called unknown (`refresh`). While it is aw
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -54,9 +54,9 @@ def data_key_place(company_id: str) -> str:
 
 
 class Directory:
-    """`book` is what is known now. One per process."""
+    """`book` is what is known now. One per process; without a key (`kek` None) it knows no secrets."""
 
-    def __init__(self, pools: Pools, kek: bytes) -> None:
+    def __init__(self, pools: Pools, kek: bytes | None) -> None:
         self.book = Phonebook()
         self.loaded = asyncio.Event()
         self._pools = pools
@@ -114,11 +114,12 @@ class Directory:
         )  # fmt: skip
 
     def _learn_tenant(self, row: dict[str, Any]) -> None:
-        self._keys[row["no"]] = crypto.unseal(self._kek, row["data_key"], data_key_place(row["company_id"]))
+        if self._kek is not None:
+            self._keys[row["no"]] = crypto.unseal(self._kek, row["data_key"], data_key_place(row["company_id"]))
         self.book.tenants[row["no"]] = Tenant(no=row["no"], company_id=row["company_id"], cell=row["cell"])
 
     def _learn_app(self, row: dict[str, Any]) -> None:
-        secrets = tuple(crypto.unseal(self._kek, sealed, app_place(row["id"])) for sealed in row["secrets"])
+        secrets = _unsealed(self._kek, row["secrets"], app_place(row["id"]))
         self.book.apps[row["id"]] = App(
             id=row["id"], tenant=row["tenant_no"], secrets=secrets, verify_token=row["verify_token"]
         )
@@ -128,8 +129,8 @@ class Directory:
         known = self.book.tenants.get(tenant)
         if known is None:
             return
-        sealed = row["api_key"]
-        token = crypto.unseal(self._keys[tenant], sealed, api_key_place(tenant, row["id"])).decode() if sealed else ""
+        sealed = [row["api_key"]] if row["api_key"] else []
+        token = b"".join(_unsealed(self._keys.get(tenant), sealed, api_key_place(tenant, row["id"]))).decode()
         account = Account(
             id=row["id"], no=row["no"], tenant=tenant, company_id=known.company_id, business_id=row["business_id"],
             phone_number=row["phone_number"], phone_number_id=row["phone_number_id"], waba_id=row["waba_id"],
@@ -140,15 +141,19 @@ class Directory:
 
     def _learn_endpoint(self, row: dict[str, Any]) -> None:
         tenant = row["tenant_no"]
-        if tenant not in self._keys:
+        if tenant not in self.book.tenants:
             return
-        place = endpoint_place(tenant, row["id"])
         self.book.endpoints[row["id"]] = Endpoint(
             id=row["id"], tenant=tenant, url=row["url"],
-            secrets=tuple(crypto.unseal(self._keys[tenant], sealed, place) for sealed in row["secrets"]),
+            secrets=_unsealed(self._keys.get(tenant), row["secrets"], endpoint_place(tenant, row["id"])),
             timeout_seconds=row["timeout_seconds"], max_in_flight=row["max_in_flight"],
             schedule_seconds=tuple(row["schedule_seconds"]), status=row["status"],
         )  # fmt: skip
+
+
+def _unsealed(key: bytes | None, sealed: Sequence[bytes], place: str) -> tuple[bytes, ...]:
+    """Open them; none without a key."""
+    return () if key is None else tuple(crypto.unseal(key, each, place) for each in sealed)
 
 
 async def _rows(connection: Connection, query: str, since: datetime) -> list[dict[str, Any]]:

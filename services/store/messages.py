@@ -1,9 +1,11 @@
 """Messages: statements of a batch. A row is inserted whole and updated once per transaction; never commits."""
 
 from collections.abc import Collection
+from operator import attrgetter
 from typing import Any, Final
+from uuid import UUID
 
-from services.domain.workset import Message, Workset
+from services.domain.workset import BEGINNING, Message, Workset
 from services.store.arrays import Column, Table, after_seconds, as_json, json, of, text, transpose
 from services.store.tenancy import Rows, Statement
 
@@ -33,6 +35,29 @@ _LEASE: Final = Column(
 _MOVING_ROWS: Final = Table("{s}.messages", (*_MOVING, _LEASE))
 _ALL_ROWS: Final = Table("{s}.messages", (*_MOVING, *_FIXED, after_seconds("lease_until")))
 _INSERT: Final = _ALL_ROWS.insert(order="id")
+# what a user's message has from its first moment; the rest keeps the table's defaults
+_INBOUND_ROWS: Final = Table(
+    "{s}.messages",
+    (
+        *text("id", "conversation_id", "status", "wamid"),
+        *of("timestamptz", "delivered_at"),
+        *text("account_id", "direction", "message_type", "content"),
+        *json("detail"),
+        *text("reply_to", "phone_number", "user_id"),
+        *of("uuid", "base"),
+        *of("timestamptz", "message_at"),
+        *of("bigint", "raw_partition", "raw_offset"),
+    ),
+)
+_INSERT_INBOUND: Final = _INBOUND_ROWS.insert(order="id")
+_said = {column.name for column in _INBOUND_ROWS.columns}
+_rest_of: Final = attrgetter(
+    "lease_seconds", *(column.name for column in (*_MOVING, *_FIXED) if column.name not in _said)
+)
+_NO_REST: Final = _rest_of(
+    Message(id="", conversation_id=None, account_id="", direction="", message_type="", content="", status="",
+            base=UUID(int=0), message_at=BEGINNING)
+)  # fmt: skip
 _UPDATE: Final = _MOVING_ROWS.update(key=("id",), extra=", updated_at = now()")
 _LOADED: Final = ", ".join(f"m.{column.name}" for column in (*_MOVING, *_FIXED))
 _LOCK: Final = f"""
@@ -64,11 +89,31 @@ def write(work: Workset) -> list[Statement]:
     statements = []
     if work.new_messages:
         rows = [work.messages[message_id] for message_id in sorted(work.new_messages)]
-        statements.append(Statement("", _INSERT, _moving(rows)[:-1] + _fixed(rows) + _moving(rows)[-1:]))
+        if all(map(_is_plain, rows)):
+            statements.append(Statement("", _INSERT_INBOUND, _inbound(rows)))
+        else:
+            moving = _moving(rows)
+            statements.append(Statement("", _INSERT, moving[:-1] + _fixed(rows) + moving[-1:]))
     if work.changed_messages:
         rows = [work.messages[message_id] for message_id in sorted(work.changed_messages)]
         statements.append(Statement("", _UPDATE, _moving(rows)))
     return statements
+
+
+def _is_plain(message: Message) -> bool:
+    """Whether the narrow insert says all of it: half of the columns are the outbound messages' own."""
+    return bool(_rest_of(message) == _NO_REST)
+
+
+def _inbound(rows: list[Message]) -> tuple[list[Any], ...]:
+    return transpose(
+        rows,
+        attrgetter("id"), attrgetter("conversation_id"), lambda m: str(m.status), attrgetter("wamid"),
+        attrgetter("delivered_at"), attrgetter("account_id"), attrgetter("direction"), attrgetter("message_type"),
+        attrgetter("content"), lambda m: as_json(m.detail), attrgetter("reply_to"), attrgetter("phone_number"),
+        attrgetter("user_id"), attrgetter("base"), attrgetter("message_at"), attrgetter("raw_partition"),
+        attrgetter("raw_offset"),
+    )  # fmt: skip
 
 
 def _moving(rows: list[Message]) -> tuple[list[Any], ...]:

@@ -18,10 +18,15 @@ class Store(NamedTuple):
 
 
 @asynccontextmanager
-async def opened(settings: Settings, health: Health, stop: asyncio.Event, *, size: int) -> AsyncIterator[Store]:
-    """Open the pools and wait until the directory is known once, however long the database stays away."""
+async def opened(
+    settings: Settings, health: Health, stop: asyncio.Event, *, size: int, secrets: bool = True
+) -> AsyncIterator[Store]:
+    """Open the pools and wait until the directory is known once, however long the database stays away.
+
+    A room that needs no `secrets` reads no key file and holds none.
+    """
     pools = Pools(settings, size=size)
-    directory = Directory(pools, crypto.read_key_file(settings.key_file))
+    directory = Directory(pools, crypto.read_key_file(settings.key_file) if secrets else None)
     health.probe("database", lambda: _state(directory))
     await pools.open()
     refreshing = asyncio.create_task(directory.keep_fresh(stop), name="directory")

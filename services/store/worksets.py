@@ -23,6 +23,8 @@ class Keys:
     def __init__(self) -> None:
         self.accounts: set[str] = set()
         self.identities: set[IdentityKey] = set()
+        self.presented: set[tuple[IdentityKey, ...]] = set()
+        """The identities as records present them together: then other names are asked for only if they decide."""
         self.inbound: dict[WamidKey, str] = {}
         self.outbound: set[WamidKey] = set()
         self.messages: set[str] = set()
@@ -40,7 +42,7 @@ class Keys:
             *inserts,
             *contacts.insert_identities(self.identities),
             *wamid_locks,
-            *contacts.lock(self.identities),
+            *contacts.lock(self.identities, other_names=not self.presented),
             *conversations.lock(
                 identities=self.identities, accounts=self.accounts, wamids=pairs, messages=self.messages,
                 ids=self.conversations,
@@ -67,8 +69,18 @@ async def open_worksets(connection: Connection, keys: Mapping[int, Keys]) -> dic
             aggregate.load(work, found)
         work.now = found["now"][0][0] if "now" in found else None
         work.references = {(account, wamid): message for account, wamid, message in found.get("referenced", ())}
+    await _find_names(connection, works, keys)
     await _find_followers(connection, works)
     return works
+
+
+async def _find_names(connection: Connection, works: Mapping[int, Workset], keys: Mapping[int, Keys]) -> None:
+    """For the rare new name of a known user: what else its contact is called. The contact is locked already."""
+    asked = {tenant: contacts.names_that_decide(work, keys[tenant].presented) for tenant, work in works.items()}
+    phase = {tenant: statements for tenant, statements in asked.items() if statements}
+    if phase:
+        for tenant, rows in (await run_phase(connection, phase)).items():
+            contacts.load(works[tenant], rows)
 
 
 async def _find_followers(connection: Connection, works: Mapping[int, Workset]) -> None:
@@ -96,7 +108,18 @@ async def save(
     bases: Mapping[int, Collection[UUID]],
     extra: Mapping[int, Sequence[Statement]] | None = None,
 ) -> list[tuple[int, Event]]:
-    """Steps 4 and 5: write what changed, store the events, return (tenant, event) stored under the bases, in order."""
+    """As `save_named`, for whom the bases are all his own: (tenant, event)."""
+    return [(tenant, event) for tenant, _, event in await save_named(connection, works, bases, extra)]
+
+
+async def save_named(
+    connection: Connection,
+    works: Mapping[int, Workset],
+    bases: Mapping[int, Collection[UUID]],
+    extra: Mapping[int, Sequence[Statement]] | None = None,
+) -> list[tuple[int, UUID, Event]]:
+    """Steps 4 and 5: write what changed, store the events, return those stored, in order, each with its tenant
+    and base: before the new ones what lies under `bases`, those that may have been here before."""
     phase = {
         tenant: [
             *statuses.write(work), *contacts.write(work), *conversations.write(work), *messages.write(work),
@@ -106,4 +129,6 @@ async def save(
         for tenant, work in works.items()
     }  # fmt: skip
     rows = await run_phase(connection, phase)
-    return [(tenant, event) for tenant, found in rows.items() for event in events.read(found)]
+    return [
+        (tenant, base, event) for tenant, found in rows.items() for base, event in events.read(works[tenant], found)
+    ]

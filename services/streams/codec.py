@@ -73,13 +73,13 @@ class Consumed(Protocol):
 
 def headers(name: RecordName | uuid.UUID, kind: str, time: datetime, **extra: str | int) -> tuple[Header, ...]:
     """Build the CloudEvents attributes, then `extra` in the order given."""
-    fixed = (
-        (CE_ID, str(name).encode()),
-        (CE_TYPE, kind.encode()),
-        (CE_SOURCE, SOURCE),
-        (CE_TIME, rfc3339(time).encode()),
-    )
-    return fixed + tuple((key, str(value).encode()) for key, value in extra.items())
+    own = ((CE_ID, str(name).encode()), *attributes(kind, rfc3339(time)))
+    return own + tuple((key, str(value).encode()) for key, value in extra.items())
+
+
+def attributes(kind: str, time: str) -> tuple[Header, ...]:
+    """Build what stands after CE_ID in records of one kind and moment; `time` is RFC 3339."""
+    return (CE_TYPE, kind.encode()), (CE_SOURCE, SOURCE), (CE_TIME, time.encode())
 
 
 def event_outgoing(event: Event, tenant: int) -> Outgoing:

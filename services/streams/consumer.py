@@ -23,7 +23,8 @@ A room's main is this page:
             async with transaction() as tx: ...
             yield Handled(records=group, events=events)
 
-Without `flow` one poll is one batch, complete before its commit and the next poll. With `flow` records are worked on
+Without `flow` one poll is one batch, complete before its commit and the next poll; with `abreast` above 1 so many full
+batches may be under way at once, none with a partition of another's. With `flow` records are worked on
 per key while polling goes on, in chunks that never mix topics; only the commit waits for a slow one.
 Not here: one client object's life (session.py), failures (settle.py), liveness (watchdog.py).
 """
@@ -49,6 +50,7 @@ from services.streams.deadletter import StopLimit
 from services.streams.errors import DoubtError, LostRangeError, RoomStoppedError, StartUpError
 from services.streams.flow import Capacity, Flow, Grant, Slots
 from services.streams.intake import pause_seconds
+from services.streams.offsets import Slot
 from services.streams.outage import Outage
 from services.streams.producer import Producer
 from services.streams.session import Polled, Room, Session
@@ -62,7 +64,8 @@ __all__ = [
 ]  # fmt: skip
 
 KEEP_ALIVE_SECONDS: Final = 1.0
-GATHER_SECONDS: Final = 0.005  # how long freed slots gather before a chunk smaller than it could be begins
+LOOK_AGAIN_SECONDS: Final = 0.01  # beside a running batch, for one of the other partitions
+GATHER_SECONDS: Final = 0.010  # how long freed slots gather before a chunk smaller than it could be begins
 
 
 class Consumer:
@@ -81,14 +84,17 @@ class Consumer:
         crash: CrashPoints,
         health: Health,
         flow: Flow | None = None,
+        abreast: int = 1,
         drain_seconds: float = 10.0,
         request_timeout_seconds: float = 15.0,
         equal_partitions: Sequence[TopicName] = (),
         on_revoked: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`group` without prefix. `subscribed`: the most urgent first. `drain_seconds` bounds what a revocation or a
-        stop waits for; `request_timeout_seconds` must be above it. `equal_partitions`: topics of which this copy must
-        hold the same numbers. `on_revoked` is awaited when partitions are being taken away, before running work is."""
+        """`group` without prefix. `subscribed`: the most urgent first. `abreast`: so many full batches of different
+        partitions at once, so that the room computes while the database works on another. `drain_seconds` bounds what
+        a revocation or a stop waits for; `request_timeout_seconds` must be above it. `equal_partitions`: topics of
+        which this copy must hold the same numbers. `on_revoked` is awaited when partitions are being taken away, before
+        running work is."""
         self._room = Room(
             settings=settings,
             topics=topics,
@@ -102,6 +108,7 @@ class Consumer:
             equal_partitions=equal_partitions,
             on_revoked=on_revoked,
         )
+        self._abreast = abreast
         self._log = get_logger()
         self._outage = Outage(health)
         self._settler = Settler(
@@ -116,6 +123,7 @@ class Consumer:
             outage=self._outage,
             slots_for=self._slots_for,
         )
+        self._batches: dict[asyncio.Task[None], Polled] = {}
         self._epochs = count(1)
         self._session: Session | None = None
         self._pumping: asyncio.TimerHandle | None = None
@@ -156,8 +164,9 @@ class Consumer:
         while not stop.is_set():
             session.raise_failure()
             await session.commit()
-            polled = await session.poll()
+            polled = await session.poll(self._slots_under_way())
             if polled is None:
+                await self._batch_ends(session, LOOK_AGAIN_SECONDS)
                 continue
             if self._room.flow is None:
                 await self._work_through(session, polled)
@@ -166,14 +175,27 @@ class Consumer:
             await asyncio.sleep(pause_seconds(len(polled.records), self._room.settings.max_poll_records))
 
     async def _work_through(self, session: Session, polled: Polled) -> None:
-        """One batch to its end; the group's membership is kept up meanwhile."""
+        """One batch to its end, or until a full one leaves room for another; membership is kept up meanwhile."""
+        while any(other.assignment is not polled.assignment for other in self._batches.values()):
+            await self._batch_ends(session, KEEP_ALIVE_SECONDS)  # of a former grant: may hold the same partitions
         task = self._begin(session, polled.assignment, polled.records, polled.at, Grant(None, 0))
-        while not task.done():
-            await asyncio.wait({task}, timeout=KEEP_ALIVE_SECONDS)
+        self._batches[task] = polled
+        task.add_done_callback(self._batches.pop)
+        is_full = len(polled.records) >= self._room.settings.max_poll_records
+        while len(self._batches) >= (self._abreast if is_full and not self._outage.is_on else 1):
+            await self._batch_ends(session, KEEP_ALIVE_SECONDS)
+
+    async def _batch_ends(self, session: Session, seconds: float) -> None:
+        """Wait for any batch under way, at most so long."""
+        if self._batches:
+            await asyncio.wait(set(self._batches), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             session.turned_at = monotonic()
             session.raise_failure()
-            if self._outage.is_on and not task.done():
+            if self._outage.is_on and self._batches:
                 await session.keep_alive()
+
+    def _slots_under_way(self) -> frozenset[Slot]:
+        return frozenset().union(*(polled.slots for polled in self._batches.values()))
 
     def _queue(self, polled: Polled) -> None:
         queues = polled.assignment.queues

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.streams.assignment import Assignment
 from services.streams.flow import Flow
+from services.streams.offsets import Slot
 from services.streams.outage import Outage
 from services.streams.topics import TopicName, Topics
 
@@ -40,10 +41,19 @@ class Intake:
         self._outage = outage
         self._full: set[str] = set()
 
-    async def fetch(self, client: AIOKafkaConsumer, assignment: Assignment | None) -> Fetched:
-        """Fetch what there is room for, the first of the topics first; bare: no cancellation, no second timeout."""
+    async def fetch(
+        self, client: AIOKafkaConsumer, assignment: Assignment | None, beside: frozenset[Slot] = frozenset()
+    ) -> Fetched:
+        """Fetch what there is room for, the first of the topics first; bare: no cancellation, no second timeout.
+
+        `beside` are partitions that a batch under way holds: of the others, what is here already.
+        """
         if assignment is not None and not assignment.over:
             self._pause(client, assignment)
+        if beside and not self._outage.is_on:
+            held = {TopicPartition(self._names[topic], number) for topic, number in beside}
+            free: set[TopicPartition] = client.assignment() - held
+            return await client.getmany(*free, timeout_ms=0) if free else {}
         fetched: Fetched = {}
         if self._flow is not None and len(self._names) > 1:
             first = [tp for tp in client.assignment() if tp.topic == self._first]

@@ -21,6 +21,7 @@ from services.streams import connection
 from services.streams.backoff import Backoff
 from services.streams.breaker import Breaker
 from services.streams.codec import Outgoing
+from services.streams.countdown import Countdown
 from services.streams.errors import StartUpError
 from services.streams.topics import Topics
 
@@ -57,9 +58,9 @@ class Flight:
 
     async def landed(self, deadline: float) -> list[Outcome]:
         """Wait until all are durable, but not beyond `deadline` (monotonic seconds)."""
-        pending = {future for future in self.sent if not future.done()}
+        pending = [future for future in self.sent if not future.done()]
         if pending:
-            await asyncio.wait(pending, timeout=max(0.0, deadline - monotonic()))
+            await Countdown(pending).wait(deadline - monotonic())
         return [self._outcome(future) for future in self.sent]
 
     def leave(self) -> None:
@@ -174,18 +175,17 @@ class Producer:
         for record in outgoing:
             self._check_size(record)
         outcomes = await self._outcomes(outgoing, monotonic() + deadline_seconds)
-        for outcome in outcomes:
-            self.counts[outcome.value] += 1
+        durable = outcomes.count(Outcome.DURABLE)
+        self.counts["durable"] += durable
+        if durable < len(outcomes):
+            self.counts.update(outcome.value for outcome in outcomes if outcome is not Outcome.DURABLE)
         return outcomes
 
     async def _outcomes(self, outgoing: Sequence[Outgoing], deadline: float) -> list[Outcome]:
         nothing_sent = [Outcome.NOT_SENT] * len(outgoing)
         if not self._breaker.allows(monotonic()):
             return nothing_sent
-        try:
-            async with asyncio.timeout(deadline - monotonic()):
-                await self._callers.acquire()
-        except TimeoutError:
+        if not await self._has_place(deadline):
             return nothing_sent
         try:
             flight = await self._send(outgoing, deadline)
@@ -197,11 +197,21 @@ class Producer:
         finally:
             self._callers.release()
         outcomes += nothing_sent[len(outcomes) :]
-        if all(outcome is Outcome.DURABLE for outcome in outcomes):
+        if outcomes.count(Outcome.DURABLE) == len(outgoing):
             self._breaker.succeeded()
         else:
             self._breaker.failed(monotonic())
         return outcomes
+
+    async def _has_place(self, deadline: float) -> bool:
+        """Take one of the callers' places; False when none became free in time."""
+        if not self._callers.locked():
+            return await self._callers.acquire()  # returns at once: no clock is needed
+        try:
+            async with asyncio.timeout(deadline - monotonic()):
+                return await self._callers.acquire()
+        except TimeoutError:
+            return False
 
     async def _send(self, outgoing: Sequence[Outgoing], deadline: float) -> Flight:
         """Hand records over in order; one that raises here was surely not written, nor those after it (facts §1.2)."""
@@ -211,21 +221,25 @@ class Producer:
             flight.failure = "there is no connection"
             return flight
         try:
-            async with asyncio.timeout(deadline - monotonic()):
-                for record in outgoing:
-                    future = await client.send(
-                        self._topics.full(record.topic),
-                        record.value,
-                        record.key.encode(),
-                        record.partition,
-                        headers=list(record.headers),
-                    )
-                    flight.sent.append(future)
+            for record in outgoing:
+                topic, key = self._topics.full(record.topic), record.key.encode()
+                future = connection.put(client, topic, record.partition, key, record.value, record.headers)
+                if future is None:
+                    async with asyncio.timeout(deadline - monotonic()):
+                        future = await client.send(
+                            topic, record.value, key, record.partition, headers=list(record.headers)
+                        )
+                flight.sent.append(future)
         except (TimeoutError, KafkaError, AssertionError) as error:  # the last one: no such partition
             flight.failure = type(error).__name__
             if connection.is_dead(client):
                 self._doubt_about(client, "its sender ended")
         return flight
+
+    def check_sizes(self, outgoing: Sequence[Outgoing]) -> None:
+        """Raise RecordError("too_large") for the first record that its topic would not take."""
+        for record in outgoing:
+            self._check_size(record)
 
     def _check_size(self, record: Outgoing) -> None:
         if not self._fits(record):
@@ -233,7 +247,8 @@ class Producer:
 
     def _fits(self, record: Outgoing) -> bool:
         size = len(record.value) + 3 * len(record.key) + RECORD_OVERHEAD_BYTES
-        size += sum(len(name) + len(value) + 8 for name, value in record.headers)
+        for name, value in record.headers:
+            size += len(name) + len(value) + 8
         return size <= self._topics.topic(record.topic).max_record_bytes
 
     def _doubt_about(self, client: AIOKafkaProducer, reason: str) -> None:

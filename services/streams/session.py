@@ -21,6 +21,7 @@ from services.streams.commit import Committer
 from services.streams.errors import DoubtError, RoomStoppedError
 from services.streams.flow import Flow
 from services.streams.intake import Intake
+from services.streams.offsets import Slot
 from services.streams.outage import Outage
 from services.streams.topics import TopicName, Topics
 
@@ -52,6 +53,10 @@ class Polled:
     assignment: Assignment
     records: Sequence[Record]
     at: float
+
+    @property
+    def slots(self) -> frozenset[Slot]:
+        return frozenset(record.slot for record in self.records)
 
 
 class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -94,14 +99,20 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         if self._failure is not None:
             raise self._failure
 
-    async def poll(self) -> Polled | None:
-        """Fetch; None when nothing came or it is no longer ours. Raises DoubtError on any error of the client."""
-        stashed, self._stash = self._stash, None
+    async def poll(self, beside: frozenset[Slot] = frozenset()) -> Polled | None:
+        """Fetch, of no partition that a batch `beside` this one holds; None when nothing came or it is no longer ours.
+
+        Raises DoubtError on any error of the client.
+        """
+        stashed = self._stash
         if stashed is not None:
+            if stashed.slots & beside:
+                return None
+            self._stash = None
             return None if stashed.assignment.ending.is_set() else stashed
         self.turned_at = monotonic()
         try:
-            fetched = await self.intake.fetch(self.client, self.assignment)
+            fetched = await self.intake.fetch(self.client, self.assignment, beside)
         except KafkaError as error:
             raise DoubtError(f"fetching failed: {type(error).__name__}") from error
         self.turned_at = monotonic()

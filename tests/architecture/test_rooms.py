@@ -140,6 +140,12 @@ def test_every_stream_room_and_what_it_stands_on_stays_lean():
     assert set(lean) >= {f"services.{room}" for room in (*STREAM_ROOMS, "scheduler", "streams", "runtime")}
 
 
+@pytest.mark.parametrize("room", ["normaliser", "scheduler"])
+def test_a_room_that_opens_no_secrets_does_not_load_what_opens_them(room):
+    look = f"import sys, services.{room}.wiring; sys.exit('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], cwd=ROOT, check=False).returncode == 0
+
+
 def test_every_pure_file_of_a_provider_is_held_to_it():
     pure = contract("Translation")["source_modules"]
     files = {path.stem for path in (ROOT / "services" / "providers" / "cloud").glob("*.py")} - {"__init__", "client"}

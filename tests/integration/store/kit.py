@@ -25,7 +25,9 @@ from services.normaliser.record import Told
 from services.providers.contract import Identity, SendOutcome
 from services.sender import handle as sender
 from services.sender.claim import Call, Ordered, Verdict
+from services.sender.deps import Deps as SenderDeps
 from services.sender.settle import Answered
+from services.sender.settling import settle_group
 from services.store.names import schema_of
 from services.store.pools import Connection, Pools
 from services.store.tenancy import GroupsDone, in_tenant_groups
@@ -101,9 +103,9 @@ class Store:
     def __init__(self, pools: Pools, owner: str, policy: RetryPolicy = AT_ONCE) -> None:
         self.pools = pools
         self.owner = owner
-        self._deps = sender.Deps(
+        self._deps = SenderDeps(
             pools=pools,
-            directory=cast("sender.Directory", None),
+            directory=cast("Any", None),
             unavailable=cast("Any", None),
             provider=cast("Any", None),
             crash=cast("Any", None),
@@ -149,9 +151,9 @@ class Store:
             answered = Answered(call=call, outcome=outcome, at=NOW, lease_ends=float("inf"))
             record = record_of(name.base, name.n, TopicName.SEND_NORMAL)
             items.setdefault(call.ordered.command.tenant, []).append((record, answered))
-        done = await self.in_groups(items, partial(sender.settle_group, self._deps))
+        done = await self.in_groups(items, partial(settle_group, self._deps))
         assert_all_done(done)
-        return [event for _, events in done.results for _, event in events]
+        return [event for _, events in done.results for _, _, event in events]
 
     def rows(self, query: str, *params: Any) -> list[tuple[Any, ...]]:
         """Look as the owner does, past every policy."""

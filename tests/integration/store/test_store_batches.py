@@ -116,6 +116,29 @@ async def test_a_number_that_changes_hands_opens_another_conversation(store, ten
     assert per_conversation == [(1,), (2,)]
 
 
+async def test_a_name_given_within_a_batch_does_not_hide_whose_contact_it_is(store, tenant):
+    number, parent = somebody().wa_id, "EC.PARENT"
+    await store.hear(heard(a_text(new_wamid(), sender=Identity(wa_id=number, bsuid="EC.1")), tenant))
+    await store.hear(
+        heard(a_text(new_wamid(), sender=Identity(wa_id=number, parent_bsuid=parent)), tenant),
+        heard(a_text(new_wamid(), sender=Identity(bsuid="EC.2", parent_bsuid=parent)), tenant),
+    )
+    schema = schema_of(tenant)
+    per_conversation = store.rows(f"SELECT count(*) FROM {schema}.messages GROUP BY conversation_id ORDER BY 1")
+    assert per_conversation == [(1,), (2,)]
+
+
+async def test_a_redo_among_new_records_says_again_what_was_said_and_then_what_is_new(store, tenant):
+    user = somebody()
+    once = heard(a_text(new_wamid(), sender=user), tenant)
+    first = events_of(await store.hear(once))
+    new = heard(a_text(new_wamid(), sender=user), tenant)
+    again = events_of(await store.hear(new, once))
+    assert again[0] == first[0]
+    assert [event.sequence for _, event in again] == [1, 2]
+    assert events_of(await store.hear(new, once)) == again
+
+
 async def test_fifty_tenants_share_a_transaction(store, make_tenants):
     fifty = make_tenants(50)
     batch = [heard(a_text(new_wamid(), sender=somebody()), tenant) for tenant in fifty]

@@ -220,6 +220,15 @@ async def test_a_key_file_of_another_installation_opens_nothing(pools, companies
         await Directory(pools, crypto.new_key()).refresh()
 
 
+async def test_a_directory_without_a_key_knows_the_numbers_and_no_secrets(pools, directory, companies):
+    keyless = Directory(pools, None)
+    await keyless.refresh()
+    assert set(keyless.book.tenants) == set(directory.book.tenants)
+    assert set(keyless.book.accounts) == set(directory.book.accounts)
+    assert not any(app.secrets for app in keyless.book.apps.values())
+    assert not any(account.api_key for account in keyless.book.accounts.values())
+
+
 async def test_two_tenants_made_at_once_are_two(own_database, companies):
     made = await asyncio.gather(
         *(asyncio.to_thread(provision.create_tenant, own_database, f"company_at_once_{n}", KEK) for n in range(2))

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import msgspec
+
 from services.streams.batch import Batch, Dead, Handled
 from services.streams.topics import TopicName
 from tests.integration.streams.kit import Gate, Run, echo, record, records, until, until_committed
@@ -63,6 +65,36 @@ async def test_a_stop_drains_what_runs_and_commits_it(run: Run):
         asyncio.get_running_loop().call_later(0.3, handler.opened.set)
     assert await run.committed("sender") == {(RAW, 0): 3}
     assert [event.value for event in await run.log(EVENTS)] == [b"0", b"1", b"2"]
+
+
+async def test_full_batches_run_abreast_and_none_holds_a_partition_of_another(run: Run):
+    await run.create({RAW: 3, EVENTS: 1})
+    for partition in range(3):
+        await run.write(*records(RAW, range(10), partition=partition))
+    handler = Gate(is_open=False)
+    settings = msgspec.structs.replace(run.settings, max_poll_records=5)
+    async with run.room(handler, settings=settings, abreast=2):
+        await until(lambda: len(handler.batches) == 2)
+        await asyncio.sleep(0.3)
+        first, second = ({record.partition for record in batch} for batch in handler.batches)
+        assert first.isdisjoint(second)
+        handler.opened.set()
+        await until_committed(run, "sender", {(RAW, number): 10 for number in range(3)})
+    for number in range(3):
+        assert [int(one.value) for one in handler.settled if one.partition == number] == list(range(10))
+
+
+async def test_beside_a_batch_that_is_not_full_no_other_begins(run: Run):
+    await run.create({RAW: 2, EVENTS: 1})
+    await run.write(*records(RAW, range(3), partition=0))
+    handler = Gate(is_open=False)
+    async with run.room(handler, abreast=2):
+        await until(lambda: len(handler.batches) == 1)
+        await run.write(*records(RAW, range(3), partition=1))
+        await asyncio.sleep(0.3)
+        assert len(handler.batches) == 1
+        handler.opened.set()
+        await until_committed(run, "sender", {(RAW, 0): 3, (RAW, 1): 3})
 
 
 async def test_replies_are_sent_and_their_loss_stops_nothing(run: Run):

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from services.devstack import kafka
 from services.devstack.stack import Stack
 from services.domain.errors import DependencyAwayError
+from services.streams import connection
 from services.streams.producer import Outcome, Producer
 from services.streams.topics import TopicName
 from tests.integration.streams.kit import Gate, Run, record, records, until, until_committed
@@ -104,3 +106,40 @@ async def test_a_room_stands_still_while_the_broker_is_frozen_and_goes_on_withou
         await until_committed(run, "sender", {(RAW, 0): 30})
         assert room.assignment.epoch == 1
     assert handler.seen == [b"%d" % n for n in range(30)]
+
+
+async def test_a_record_put_into_an_open_batch_lands_as_a_sent_one(run: Run):
+    """The short way uses private names of the client: same partition for a key, same order, key, headers and bytes."""
+    await run.create({RAW: 7})
+    topic = run.topics.full(RAW)
+    client = await connection.connect(run.bootstrap)
+    put: list[asyncio.Future[Any] | None] = []
+    try:
+        for key in (b"%d" % n for n in range(50)):
+            first = await client.send(topic, b"sent", key, headers=[("ce_id", b"a.0")])
+            put.append(connection.put(client, topic, None, key, b"put", [("ce_id", b"b.0")]))
+            places = await first, await put[-1] if put[-1] else None
+            assert places[1] is None or places[1].partition == places[0].partition
+    finally:
+        await connection.stop(client, 5.0)
+    assert None not in put, "the batch of the sent one was still open"
+    log = await run.log(RAW)
+    assert [one.value for one in log] == [b"sent", b"put"] * 50
+    assert [one.header("ce_id") for one in log] == ["a.0", "b.0"] * 50
+    assert [one.key for one in log[::2]] == [one.key for one in log[1::2]]
+
+
+async def test_there_is_nothing_to_put_a_record_into_without_an_open_batch(run: Run):
+    await run.create({RAW: 1})
+    topic = run.topics.full(RAW)
+    client = await connection.connect(run.bootstrap)
+    try:
+        assert connection.put(client, topic, None, b"k", b"v", []) is None, "the topic is not known yet"
+        await client.send_and_wait(topic, b"v", b"k")
+        assert connection.put(client, topic, None, b"k", b"v", []) is None, "no batch is open"
+        await client.send(topic, BLOCK.encode(), b"k")
+        assert connection.put(client, topic, None, b"k", BLOCK.encode(), []) is None, "it does not fit in"
+        await client.send_and_wait(topic, b"v", b"k")
+    finally:
+        await connection.stop(client, 5.0)
+    assert connection.put(client, topic, None, b"k", b"v", []) is None, "the client is closed"

@@ -18,6 +18,7 @@ from services.domain.ids import (
     inbound_message_id,
     is_typed_id,
     item_base,
+    item_name,
     parse_record_name,
     typed_id,
 )
@@ -123,6 +124,12 @@ def test_an_item_is_named_after_its_receipt_and_its_place():
     }
     assert len(names) == 4
     assert item_base("r1", "/entry/0/changes/0") in names
+
+
+@pytest.mark.parametrize("receipt", [f"0198c1de-0000-7000-8000-{n:012x}" for n in range(64)])
+def test_an_items_name_is_its_base_written_out(receipt):
+    path = "/entry/0/changes/0/messages/0"
+    assert item_name(receipt, path) == str(RecordName(item_base(receipt, path), 0))
 
 
 def test_derived_ids_do_not_run_into_each_other():
