@@ -60,7 +60,8 @@ class Pools:
 
 
 def _pool(url: str, size: int) -> AsyncConnectionPool[Connection]:
-    kwargs: dict[str, Any] = {"options": _OPTIONS, "prepare_threshold": 5, "autocommit": False}
+    # transactions begin where they are asked for; else each RESET would be one of its own
+    kwargs: dict[str, Any] = {"options": _OPTIONS, "prepare_threshold": 5, "autocommit": True}
     return AsyncConnectionPool(
         url, min_size=1, max_size=size, open=False, timeout=_CHECKOUT_SECONDS, max_lifetime=_RECYCLE_SECONDS,
         kwargs=kwargs, reset=_reset_role, configure=_configure, reconnect_timeout=30,
@@ -74,7 +75,6 @@ async def _configure(connection: Connection) -> None:
 async def _reset_role(connection: Connection) -> None:
     """A net only: roles are taken inside transactions and end with them."""
     await connection.execute("RESET ROLE")
-    await connection.commit()
 
 
 @asynccontextmanager

@@ -128,6 +128,10 @@ audit_log: Final = sa.Table(
     sa.Index("audit_log_subject", "subject", "id"),
 )  # fmt: skip
 
+spools: Final = sa.Table(
+    "spools", directory, _text("copy", key=True), _when("reported_at", null=False), _when("oldest_at")
+)  # fmt: skip
+
 schema_versions: Final = sa.Table(
     "schema_versions", cell, _int("tenant_id", key=True), _text("version"), _at("at")
 )  # fmt: skip
