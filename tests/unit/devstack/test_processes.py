@@ -46,6 +46,13 @@ def test_a_process_that_died_by_itself_is_not_running(stack, sleeper):
     assert processes.running(stack, "sleeper") is None
 
 
+def test_one_that_died_by_itself_is_collected_when_another_takes_its_name(stack, sleeper):
+    os.kill(sleeper.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    processes.start(stack, "sleeper", SLEEPER)
+    assert sleeper not in processes._children
+
+
 def test_a_pid_that_the_system_gave_to_somebody_else_is_never_signalled(stack, sleeper):
     claim(stack, "kafka", sleeper.pid, "an earlier boot/17")
     assert processes.stop(stack, ["kafka"], grace_seconds=1) == []
