@@ -49,11 +49,19 @@ def tenant(make_tenants: Callable[[int], list[int]]) -> int:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def store(database: str, settings_for: SettingsFor) -> AsyncIterator[Store]:
+async def opened(database: str, settings_for: SettingsFor) -> AsyncIterator[Store]:
     pools = Pools(settings_for("normaliser"), size=8)
     await pools.open()
     yield Store(pools, database)
     await pools.close()
+
+
+@pytest_asyncio.fixture
+async def store(opened: Store) -> Store:
+    """Its connections alive: other tests restart the database under pools that live as long as the session."""
+    for pool in (opened.pools.directory, opened.pools.cell("default")):
+        await pool.check()
+    return opened
 
 
 @contextmanager
