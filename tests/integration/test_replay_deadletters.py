@@ -28,6 +28,7 @@ from services.streams.batch import Dead
 from services.streams.codec import Record, headers
 from services.streams.deadletter import dead_letter
 from services.streams.topics import TopicName
+from tests.integration.api.kit import HOUSE_SECRET
 from tests.integration.streams.kit import Run
 from tests.unit.providers.cloud.payloads import body_of
 
@@ -98,7 +99,9 @@ async def desk(database, settings_for, kafka_bootstrap):
         account_id = derived_id("acc", company, number_id)
         await directory.refresh()
         async with transaction(pools.directory, ROLE) as connection:
-            await accounts.put_app(connection, kek, app_id=HOUSE_APP, tenant=None, secrets=[b"s"], verify_token="v")
+            await accounts.put_app(  # as other tests of this database have it
+                connection, kek, app_id=HOUSE_APP, tenant=None, secrets=[HOUSE_SECRET], verify_token="house-token"
+            )
             await accounts.insert_account(
                 connection, directory.data_key(tenant), account_id=account_id, tenant=tenant,
                 fields={"business_id": "b", "phone_number": f"+1{secrets.randbelow(10**10):010d}",
