@@ -11,7 +11,6 @@ from typing import Final
 from services.devstack.demo_bodies import Json
 from services.devstack.demo_world import World
 from services.ledger.books import balance
-from services.ledger.report import pending
 from services.runtime import clock, http
 from tests.faults import disturbance
 from tests.faults.crowd import Crowd, path_of
@@ -82,7 +81,8 @@ async def unsettled(world: World) -> list[str]:
     await world.settled(SETTLE_SECONDS)
     books = balance(await world.facts())
     found = [f"{book.name}: {one.problem}: {one.id}" for book in books for one in book.differences]
-    return found + ([f"{pending(books)} still under way after {SETTLE_SECONDS:.0f} s"] if pending(books) else [])
+    late = [f"{book.name}: {book.pending} still under way" for book in books if book.pending]
+    return found + late
 
 
 def judge(problems: list[str], victims: Victims, phases: tuple[Words, Words, Words], received: list[Json]) -> Figures:
