@@ -1,4 +1,4 @@
-"""Meta's door, GET and POST /webhook[/{app}]: a plain ASGI handler that runs before FastAPI (0.47 of a bare one).
+"""Meta's door, GET and POST /webhook[/{app}]: a plain ASGI handler that runs before FastAPI (see make bench).
 
 Signature over the raw bytes, one record per item, 200 only when every record is durable; no work after the answer and
 no log line per request. Not here: what an item means (normaliser), whose it is.
