@@ -76,7 +76,7 @@ async def demonstrate(
             posted=poster.posted, answered=client.answered, graph_calls=await world.graph_calls(marks.graph),
             arrivals=await world.arrivals(marks.orchestrator), stored_before=set(before.announced),
         )  # fmt: skip
-        facts = await world.facts()
+        facts = await world.settled(patience_seconds)
         await world.script(CALM)
     heard = demo_proof.heard(evidence.graph_calls)
     books = [calls(facts, heard) if book.name == calls(facts).name else book for book in balance(facts)]

@@ -13,7 +13,7 @@ import msgspec
 from services.devstack.demo_bodies import Json
 from services.devstack.stack import StackError
 from services.ledger.books import Facts
-from services.ledger.check import check_when_settled, read_patiently
+from services.ledger.check import read_patiently, read_when_settled
 from services.ledger.read import Source
 from services.ledger.rows import Rows, snapshot
 from services.runtime import clock
@@ -84,10 +84,10 @@ class World:
     async def facts(self) -> Facts:
         return await read_patiently(self.source)
 
-    async def settled(self, limit_seconds: float) -> None:
-        """Wait until statuses are out and no book has anything under way; whether they balance is told later."""
+    async def settled(self, limit_seconds: float) -> Facts:
+        """Wait until statuses are out and no book has anything under way; return that reading, or the last one."""
         await self.statuses_are_out(limit_seconds)
-        await check_when_settled(self.source, limit_seconds)
+        return await read_when_settled(self.source, limit_seconds)
 
     async def rows(self, company_id: str) -> dict[str, Rows]:
         """A tenant's own rows, as the ledger reads them."""

@@ -26,13 +26,20 @@ async def read_patiently(source: Source, patience_seconds: float = PATIENCE_SECO
 
 
 async def check_when_settled(source: Source, wait_seconds: float) -> list[Book]:
+    """Return the books of `read_when_settled`."""
+    return balance(await read_when_settled(source, wait_seconds))
+
+
+async def read_when_settled(source: Source, wait_seconds: float) -> Facts:
     """Read until everything balances and nothing is under way, at most so long; return the last reading.
 
-    Raises DependencyAwayError as `read_patiently` does.
+    Judge that one: by the next, something that waited may have come back. Raises DependencyAwayError as
+    `read_patiently` does.
     """
     end = clock.monotonic() + wait_seconds
     while True:
-        books = balance(await read_patiently(source, max(wait_seconds, 0.0)))
+        facts = await read_patiently(source, max(wait_seconds, 0.0))
+        books = balance(facts)
         if (balances(books) and not pending(books)) or clock.monotonic() >= end:
-            return books
+            return facts
         await asyncio.sleep(_AGAIN_SECONDS)

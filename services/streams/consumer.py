@@ -178,6 +178,8 @@ class Consumer:
         """One batch to its end, or until a full one leaves room for another; membership is kept up meanwhile."""
         while any(other.assignment is not polled.assignment for other in self._batches.values()):
             await self._batch_ends(session, KEEP_ALIVE_SECONDS)  # of a former grant: may hold the same partitions
+        if polled.assignment.ending.is_set():
+            return  # taken away meanwhile; whoever has it reads it again
         task = self._begin(session, polled.assignment, polled.records, polled.at, Grant(None, 0))
         self._batches[task] = polled
         task.add_done_callback(self._batches.pop)

@@ -78,8 +78,7 @@ async def isolated(crowd: Crowd, plan: Plan, *, seed: int) -> Outcome:
 
 async def unsettled(world: World) -> list[str]:
     """Wait until all is settled; return what the ledger finds."""
-    await world.settled(SETTLE_SECONDS)
-    books = balance(await world.facts())
+    books = balance(await world.settled(SETTLE_SECONDS))
     found = [f"{book.name}: {one.problem}: {one.id}" for book in books for one in book.differences]
     late = [f"{book.name}: {book.pending} still under way" for book in books if book.pending]
     return found + late

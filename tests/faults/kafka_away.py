@@ -13,7 +13,7 @@ from services.devstack import kafka, rooms, status
 from services.devstack.demo_bodies import Json
 from services.devstack.demo_world import World, until
 from services.devstack.procfs import PROC
-from services.ledger.books import balance
+from services.ledger.books import Facts, balance
 from services.ledger.report import pending
 from services.runtime import clock, http
 from tests.faults.crowd import Crowd
@@ -76,8 +76,7 @@ async def away(crowd: Crowd, plan: Plan, *, seed: int) -> Outcome:
         finally:
             await asyncio.to_thread(kafka.start, stage.stack)
         outcome.figures |= await _drained(crowd, outcome.problems, plan)
-        await world.settled(SETTLE_SECONDS + plan.seconds)
-        outcome.problems += await _books(world)
+        outcome.problems += _books(await world.settled(SETTLE_SECONDS + plan.seconds))
         received = await world.arrivals(marks.orchestrator)
         calls = await world.graph_calls(marks.graph)
         await world.script({})
@@ -129,8 +128,8 @@ async def _drained(crowd: Crowd, problems: list[str], plan: Plan) -> Figures:
     return {"drain s": round(clock.monotonic() - began, 1)}
 
 
-async def _books(world: World) -> list[str]:
-    books = balance(await world.facts())
+def _books(facts: Facts) -> list[str]:
+    books = balance(facts)
     found = [f"{book.name}: {one.problem}: {one.id}" for book in books for one in book.differences]
     return found + ([f"{pending(books)} still under way"] if pending(books) else [])
 
