@@ -168,7 +168,8 @@ def wait_ready(stack: Stack, name: str, limit_seconds: float, ready: Callable[[]
 
 
 def send(stack: Stack, name: str, number: signal.Signals) -> bool:
-    """Signal the whole process group; False when there is nobody."""
+    """Signal the whole process group; False when there is nobody. After SIGSTOP nothing of it runs any more: the signal
+    reaches the threads of a JVM one after the other, and one of them may answer a request meanwhile."""
     known = peek(stack, name)
     if known is None or not is_alive(known):
         return False
@@ -176,6 +177,8 @@ def send(stack: Stack, name: str, number: signal.Signals) -> bool:
         os.killpg(known.pid, number)
     except ProcessLookupError:
         return False
+    if number == signal.SIGSTOP:
+        wait_until(name, "standing still", KILL_SECONDS, lambda: procfs.stands_still(known.pid))
     return True
 
 

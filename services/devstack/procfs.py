@@ -32,6 +32,21 @@ def _mark_from_proc(pid: int) -> str | None:
     return f"{boot}/{fields[19]}"  # field 22 of stat: start time in ticks since boot
 
 
+def stands_still(pid: int) -> bool:
+    """Whether every thread of it is stopped; a process that is gone is, too. Where nobody tells, it is believed."""
+    threads = PROC / str(pid) / "task"
+    if not threads.is_dir():
+        return True
+    return all(_state_of(thread / "stat") in {"T", "Z", "X", ""} for thread in threads.iterdir())
+
+
+def _state_of(stat: Path) -> str:
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def command_of(pid: int) -> str:
     """A process by the first and last word of its command line; empty when it cannot be read."""
     try:

@@ -10,6 +10,8 @@ from services.devstack.processes import Program, Running
 from services.devstack.stack import Stack, StackError
 
 SLEEPER = Program([sys.executable, "-c", "import time; time.sleep(60)"], processes.inherited_environment())
+BUSY = "import threading, time; [threading.Thread(target=time.sleep, args=(60,)).start() for _ in range(8)]"
+THREADS = Program([sys.executable, "-c", BUSY], processes.inherited_environment())
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
 
 
@@ -32,6 +34,15 @@ def test_a_started_process_is_found_again_by_its_name(stack, sleeper):
 
 def test_a_process_leads_a_session_of_its_own_so_that_ctrl_c_does_not_reach_it(sleeper):
     assert os.getsid(sleeper.pid) == sleeper.pid
+
+
+def test_one_that_is_told_to_stand_still_does_with_all_its_threads_and_goes_on_when_told(stack):
+    started = processes.start(stack, "threads", THREADS)
+    assert not procfs.stands_still(started.pid)
+    processes.send(stack, "threads", signal.SIGSTOP)
+    assert procfs.stands_still(started.pid)
+    processes.send(stack, "threads", signal.SIGCONT)
+    processes.kill(stack, "threads")
 
 
 def test_a_stopped_process_is_gone_with_its_pid_file(stack, sleeper):
